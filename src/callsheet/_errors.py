@@ -1,26 +1,26 @@
 """Every error callsheet raises on its own account.
 
-    CallsheetError (.outcome .idempotency_key .request_id .provider)
-    + ConfigError                      a setting is missing, contradictory or unusable
-    + InvalidRequest (ValueError)      the call makes no sense; nothing was sent
-    + Unsupported (.call .hint)        this tracker has no such call; nothing was sent
-    + InvalidCursor                    not a cursor of this listing and tracker
-    + TransportError                   no whole answer: could not connect, or broke off
-      - Timeout (TimeoutError)         no answer by the deadline, or a stalled transfer
-    + ResponseError (.status .code .message)   the tracker said no
-      - Denied                         not logged in, or not allowed
-      - NotFound (LookupError)
-      - Conflict                       somebody else's change, lock or idempotency key is in the way
-      - QuotaExceeded                  the disk, the plan or the account is full
-      - RateLimited (.retry_after)
-      - Unavailable                    the tracker is down or busy; later may work
-      - InvalidResponse (.path)        an answer that cannot be read
-    + WaitTimeout (TimeoutError) (.job .jobs)
-    + JobCancelled                     a tracked job was cancelled from elsewhere
-    + LeaseLost                        a tracked job was given to another worker
-    + IntegrityError                   bytes do not match their size or checksum
-    + AttachError (.attached .failed)
-    + BulkError (.done .failed)
+CallsheetError (.outcome .idempotency_key .request_id .provider)
++ ConfigError                      a setting is missing, contradictory or unusable
++ InvalidRequest (ValueError)      the call makes no sense; nothing was sent
++ Unsupported (.call .hint)        this tracker has no such call; nothing was sent
++ InvalidCursor                    not a cursor of this listing and tracker
++ TransportError                   no whole answer: could not connect, or broke off
+  - Timeout (TimeoutError)         no answer by the deadline, or a stalled transfer
++ ResponseError (.status .code .message)   the tracker said no
+  - Denied                         not logged in, or not allowed
+  - NotFound (LookupError)
+  - Conflict                       somebody else's change, lock or idempotency key is in the way
+  - QuotaExceeded                  the disk, the plan or the account is full
+  - RateLimited (.retry_after)
+  - Unavailable                    the tracker is down or busy; later may work
+  - InvalidResponse (.path)        an answer that cannot be read
++ WaitTimeout (TimeoutError) (.job .jobs)
++ JobCancelled                     a tracked job was cancelled from elsewhere
++ LeaseLost                        a tracked job was given to another worker
++ IntegrityError                   bytes do not match their size or checksum
++ AttachError (.attached .failed)
++ BulkError (.done .failed)
 """
 
 from __future__ import annotations

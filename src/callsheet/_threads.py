@@ -1,7 +1,8 @@
-"""Worker threads of our own, so that callsheet never starves its host's, nor its host callsheet."""
+"""Worker threads of our own, so that callsheet never starves its host, nor its host callsheet."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -18,18 +19,36 @@ class Threads:
 
     def __init__(self, limit: int) -> None:
         self._limiter = anyio.CapacityLimiter(limit)
+        self._lock = threading.Lock()
+        self._running = 0
 
-    async def run(self, function: Callable[..., R], *args: object) -> R:
+    async def run(self, function: Callable[..., R], *args: object, abandon: bool = False) -> R:
         """Call the function in a thread and return its result.
 
-        A thread cannot be stopped half way, so a cancelled caller waits until the function has ended, and
-        is cancelled then: what was begun is whole, or failed, never running on unseen.
+        A thread cannot be stopped half way. By default a cancelled caller waits until the function has
+        ended, and is cancelled then. With `abandon` it leaves at once, and the function runs on unseen: only
+        for functions that read, or write to temporary names.
         """
-        return await anyio.to_thread.run_sync(function, *args, limiter=self._limiter)
+
+        def counted() -> R:
+            try:
+                return function(*args)
+            finally:
+                with self._lock:
+                    self._running -= 1
+
+        async with self._limiter:
+            with self._lock:
+                self._running += 1
+            # A limiter of its own for each call: the one above already bounds them, fairly.
+            return await anyio.to_thread.run_sync(
+                counted, abandon_on_cancel=abandon, limiter=anyio.CapacityLimiter(1)
+            )
 
     async def aclose(self, grace: float = 5.0) -> bool:
         """Wait up to `grace` seconds for the threads in flight; return whether all have ended."""
         with anyio.move_on_after(grace, shield=True):
-            while self._limiter.borrowed_tokens:
+            # An abandoned thread has no task that could set an event, so it is looked for.
+            while self._running:  # noqa: ASYNC110
                 await anyio.sleep(0.01)
-        return not self._limiter.borrowed_tokens
+        return not self._running
