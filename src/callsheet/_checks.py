@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -147,7 +147,7 @@ def new_job(new: Any) -> NewJob:
     )
 
 
-CHANGE_CHECKS = {
+CHANGE_CHECKS: dict[str, Callable[[Any], Any]] = {
     "state": settable_state,
     "progress": progress,
     "message": lambda value: None if value is None else text(value, "message", empty=True),

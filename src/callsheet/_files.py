@@ -113,7 +113,7 @@ class File:
         elif isinstance(source, Path):
             # Non-blocking, so that a pipe put in the file's place cannot hang the open.
             opened = os.open(source, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
-            handle = open(opened, "rb", buffering=0)  # noqa: SIM115 - closed by `open`
+            handle = os.fdopen(opened, "rb", buffering=0)
             known = os.fstat(opened)
             try:
                 _regular(known, source)
@@ -265,9 +265,7 @@ class FrameSequence:
     ) -> None:
         self.pattern = Path(pattern)
         if len(re.findall(r"%0?\d*d", self.pattern.name)) != 1 or "%" in str(self.pattern.parent):
-            raise InvalidRequest(
-                f"pattern {str(pattern)!r} needs one frame number, such as %04d, in its last part"
-            )
+            raise InvalidRequest(f"pattern {str(pattern)!r} needs a frame number like %04d in its last part")
         numbers: list[Any] = [first, last]
         if any(isinstance(n, bool) or not isinstance(n, int) for n in numbers) or not 0 <= first <= last:
             raise InvalidRequest(f"pattern {str(pattern)!r}: cannot go from frame {first!r} to {last!r}")

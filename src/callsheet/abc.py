@@ -59,7 +59,10 @@ __all__ = [
 Progress: TypeAlias = Callable[[int], Awaitable[None]]
 """Awaited with the bytes done so far, as a transfer goes on."""
 
-_CREATE = "user type state description priority item attributes files idempotency_key template parameters outputs vendor"
+_CREATE = (
+    "user type state description priority item attributes files idempotency_key"
+    " template parameters outputs vendor"
+)
 _UPDATE = "state progress message problem description priority name attributes"
 _LIST = "states types user item attributes created_after created_before newest_first"
 
@@ -100,15 +103,15 @@ class Sweep:
 class Provider(ABC):
     """One tracker. Implement this, and `Client` does the rest.
 
-    Every call raises callsheet's own errors only, with `outcome` telling what happened on the server, and ends
-    by the provider's own deadline. Cancelling a call leaves nothing running and nothing half done on this side.
+    Every call raises callsheet's own errors only, with `outcome` telling what happened on the server, and
+    ends by the provider's own deadline. Cancelling a call leaves nothing running and nothing half done here.
     """
 
     name: ClassVar[str]
     """The tracker's short name, such as `"local"`; errors carry it as `.provider`."""
 
     capabilities: ClassVar[frozenset[str]]
-    """The words of `CAPABILITIES` that this tracker can do. Anything else raises `Unsupported` before any call."""
+    """The words of `CAPABILITIES` that this tracker can do; others raise `Unsupported` before any call."""
 
     hints: ClassVar[Mapping[str, str]] = {}
     """For words not in `capabilities`: what to use instead."""
@@ -120,7 +123,7 @@ class Provider(ABC):
     """The most ids that one `get_jobs` may be given."""
 
     memory_per_upload: ClassVar[int] = 2 << 20
-    """The most bytes that one upload holds at a time, however large the file: it bounds how many run at once."""
+    """The most bytes that one upload holds at a time, whatever the file: it bounds how many run at once."""
 
     watch_interval: float = 5.0
     """Seconds between two sweeps of a watch."""
@@ -131,7 +134,7 @@ class Provider(ABC):
     @property
     @abstractmethod
     def tracker(self) -> str:
-        """The tracker's address, without secrets: stands in every job and cursor, the same in every process."""
+        """The tracker's address, without secrets, the same in every process; jobs and cursors carry it."""
 
     @property
     @abstractmethod
@@ -163,7 +166,7 @@ class Provider(ABC):
 
     @abstractmethod
     def as_user(self, name: str) -> Self:
-        """Return a provider that acts for another user over the same open pools; closing it closes nothing."""
+        """Return a provider that acts for another user over the same pools; closing it closes nothing."""
 
     # -- jobs ------------------------------------------------------------------------------------------------
 
@@ -182,7 +185,7 @@ class Provider(ABC):
 
     @abstractmethod
     async def get_jobs(self, ids: Sequence[str]) -> list[Job | None]:
-        """Return the jobs in the order of their ids (at most `batch_size`), `None` for those that do not exist."""
+        """Return the jobs in the order of their ids (at most `batch_size`), `None` where there is none."""
 
     @abstractmethod
     async def page_jobs(self, wanted: JobFilter, *, after: Position | None, size: int) -> Slice[Job]:
