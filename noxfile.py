@@ -1,0 +1,105 @@
+"""Everything that is run on callsheet: `nox` runs what a change must pass, `nox -l` lists the rest.
+
+Tests, examples and docs use the built wheel, never the source tree.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import nox
+
+nox.needs_version = ">=2025.5"
+nox.options.sessions = ["tests", "lint", "types", "docs"]
+nox.options.default_venv_backend = "virtualenv"
+# `full` runs on those Pythons that are there.
+nox.options.error_on_missing_interpreters = False
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests on one Python and hold the coverage; with arguments, run just those tests."""
+    install_wheel(session, "test")
+    if session.posargs:
+        session.run("python", "-m", "pytest", *session.posargs)
+        return
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest")
+    session.run("coverage", "combine", "-q")
+    session.run("coverage", "report")
+
+
+@nox.session(python=nox.project.python_versions(PROJECT))
+def full(session: nox.Session) -> None:
+    """Run the tests at their full scale on every Python found."""
+    install_wheel(session, "test")
+    session.run(
+        "python",
+        "-m",
+        "pytest",
+        "-o",
+        "faulthandler_timeout=1800",
+        *session.posargs,
+        env={"CALLSHEET_FULL": "1"},
+    )
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the code's rules and format."""
+    session.install("-q", *group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types, and that the public API has them all."""
+    install_wheel(session, "test", "types", "docs")
+    session.run("mypy")
+    session.run("pyright")
+    session.run("pyright", "--verifytypes", "callsheet", "--ignoreexternal")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a warning is an error."""
+    install_wheel(session, "docs")
+    session.run("sphinx-build", "-q", "-E", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Print the benchmarks beside their references."""
+    install_wheel(session, "test")
+    session.run("python", "bench", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Work a tracker for long, cancelling and killing at random, and see that nothing grows."""
+    install_wheel(session, "test")
+    session.run("python", "bench/soak.py", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Run the main job: the README's first command."""
+    install_wheel(session)
+    session.run("python", "examples/quickstart.py", *session.posargs)
+
+
+def install_wheel(session: nox.Session, *groups: str) -> None:
+    """Build the wheel, and install it with all extras and the dependency groups."""
+    with TemporaryDirectory() as folder:
+        session.run("python", "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", folder, ".")
+        (wheel,) = Path(folder).glob("*.whl")
+        session.install("-q", f"callsheet[all] @ {wheel.as_uri()}", *group(*groups))
+
+
+def group(*names: str) -> tuple[str, ...]:
+    """Return the requirements of dependency groups."""
+    return nox.project.dependency_groups(PROJECT, *names)
