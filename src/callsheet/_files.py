@@ -156,7 +156,7 @@ class Reader:
         return None
 
     async def read(self, *sinks: Callable[[bytes], object]) -> bytes:
-        """Return the next chunk of at most `CHUNK` bytes, after each sink was called with it; `b""` at the end.
+        """Return the next chunk of at most `CHUNK` bytes, after handing it to each sink; `b""` at the end.
 
         Raises:
             IntegrityError: The source is shorter or longer than it said, or changed meanwhile.
@@ -268,7 +268,7 @@ class FrameSequence:
             raise InvalidRequest(f"pattern {str(pattern)!r} needs a frame number like %04d in its last part")
         numbers: list[Any] = [first, last]
         if any(isinstance(n, bool) or not isinstance(n, int) for n in numbers) or not 0 <= first <= last:
-            raise InvalidRequest(f"pattern {str(pattern)!r}: cannot go from frame {first!r} to {last!r}")
+            raise InvalidRequest(f"{self.pattern}: cannot go from frame {first!r} to {last!r}")
         self.first = first
         self.last = last
         self.name = text(self.pattern.name if name is None else name, "file: name")

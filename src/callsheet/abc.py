@@ -122,6 +122,9 @@ class Provider(ABC):
     batch_size: ClassVar[int] = 500
     """The most ids that one `get_jobs` may be given."""
 
+    total_order: ClassVar[bool] = True
+    """Whether jobs of one `created_at` come ordered by id, so that a `Position` needs the last id only."""
+
     memory_per_upload: ClassVar[int] = 2 << 20
     """The most bytes that one upload holds at a time, whatever the file: it bounds how many run at once."""
 

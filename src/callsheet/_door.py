@@ -1,0 +1,63 @@
+"""What every namespace does before a call reaches the provider, and to every error that comes back."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from callsheet import _checks
+from callsheet._errors import CallsheetError, InvalidRequest, Unsupported
+from callsheet._models import Job
+from callsheet.abc import Provider
+
+__all__ = ["Door", "new_key"]
+
+logger = logging.getLogger("callsheet")
+
+
+def new_key() -> str:
+    """Return an idempotency key that was never used."""
+    return str(uuid.uuid4())
+
+
+class Door:
+    """The way to one provider, shared by the namespaces of a client."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+        self.is_open = False
+
+    def require(self, call: str, *arguments: str, of: str | None = None) -> None:
+        """Raise `Unsupported` unless the tracker has the call, and takes each argument that was given.
+
+        `of` is the call whose arguments they are, where another call takes the same.
+        """
+        if not self.is_open:
+            raise InvalidRequest("the client is not open: use it inside `async with`")
+        provider = self.provider
+        for word in (call, *(f"{of or call}({argument}=)" for argument in arguments)):
+            if word not in provider.capabilities:
+                hint = provider.hints.get(word) or provider.hints.get(of or call, "")
+                raise Unsupported(word, hint=hint, provider=provider.name)
+
+    def job_id(self, job: Job | str) -> str:
+        """Return the id of a job of this tracker."""
+        return _checks.job_id(job, self.provider.tracker)
+
+    @contextmanager
+    def calling(self, key: str | None = None) -> Iterator[None]:
+        """Give each error its provider and key; log the key if the call is cancelled half way."""
+        try:
+            yield
+        except CallsheetError as error:
+            error.provider = error.provider or self.provider.name
+            error.idempotency_key = error.idempotency_key or key
+            raise
+        except Exception:
+            raise
+        except BaseException:
+            if key is not None:
+                logger.warning("cancelled half way; to repeat it safely, use idempotency_key=%r", key)
+            raise

@@ -1,0 +1,232 @@
+"""Listings: a buffer and a cursor, with nothing held open between two items."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Generic, Protocol, Self, TypeVar
+
+import anyio
+import attrs
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from callsheet._errors import InvalidCursor, InvalidRequest, InvalidResponse
+from callsheet._models import Page, Position, Slice
+
+__all__ = ["Listing", "Pages", "Query"]
+
+VERSION = 1
+
+
+class Item(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+T = TypeVar("T", bound=Item)
+
+
+@attrs.frozen(kw_only=True)
+class Query(Generic[T]):
+    """What a listing asks for, again and again.
+
+    Attributes:
+        fetch: Returns the slice of at most so many items after a position.
+        key: The sort key of an item, as it stands in positions.
+        tracker: Whose items they are, and
+        fingerprint: which ones; a cursor fits no other query.
+        size: The most items of a page.
+        total_order: Whether items of one key are ordered by id, so that a position needs the last id only.
+    """
+
+    fetch: Callable[[Position | None, int], Awaitable[Slice[T]]]
+    key: Callable[[T], str]
+    tracker: str
+    fingerprint: str
+    size: int
+    total_order: bool = True
+
+    def after(self, item: T, before: Position | None) -> Position:
+        """Return the position right after an item that was handed out at a position."""
+        key = self.key(item)
+        if self.total_order or before is None or before.key != key:
+            return Position(key, (item.id,))
+        return Position(key, (*before.ids, item.id))
+
+    def write(self, position: Position) -> str:
+        """Return the cursor of a position."""
+        plain = {"v": VERSION, "t": self.tracker, "f": self.fingerprint, "k": position.key, "i": position.ids}
+        return base64.urlsafe_b64encode(json.dumps(plain, separators=(",", ":")).encode()).decode()
+
+    def read(self, cursor: str) -> Position:
+        """Return the position of a cursor.
+
+        Raises:
+            InvalidCursor: It is damaged, or belongs to another query or tracker.
+        """
+        try:
+            plain = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
+            version, tracker, fingerprint = plain["v"], plain["t"], plain["f"]
+            key, ids = plain["k"], tuple(plain["i"])
+        except (ValueError, TypeError, KeyError, RecursionError) as exc:
+            raise InvalidCursor("cursor: it is damaged") from exc
+        if version != VERSION:
+            raise InvalidCursor(f"cursor: written by another version of callsheet ({version!r})")
+        if tracker != self.tracker:
+            raise InvalidCursor(f"cursor: it belongs to the tracker {tracker!r}, not to {self.tracker}")
+        if fingerprint != self.fingerprint:
+            raise InvalidCursor("cursor: it belongs to a listing with other filters or another order")
+        if not isinstance(key, str) or not all(isinstance(id_, str) for id_ in ids):
+            raise InvalidCursor("cursor: it is damaged")
+        return Position(key, ids)
+
+
+class Listing(Generic[T]):
+    """Items of a tracker, fetched page by page as they are read.
+
+    `async for` fetches when its buffer is empty, and holds nothing open between two items, so it may be left
+    at any time and gone on with later. Inside `async with`, the next page is fetched while you work on this
+    one. A listing is read once; ask for a new one to start over.
+    """
+
+    def __init__(self, query: Query[T], *, cursor: str | None = None) -> None:
+        self._query = query
+        self._given = None if cursor is None else query.read(cursor)
+        self._next = self._given
+        self._more = True
+        self._buffer: deque[T] = deque()
+        self._tasks: TaskGroup | None = None
+        self._ahead: MemoryObjectReceiveStream[Slice[T] | Exception] | None = None
+
+    @property
+    def cursor(self) -> str | None:
+        """Resumes after the last item handed out, in any process; `None` before the first."""
+        return None if self._given is None else self._query.write(self._given)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        while not self._buffer:
+            if not self._more:
+                raise StopAsyncIteration
+            self._buffer.extend(await self._fetch())
+        item = self._buffer.popleft()
+        self._given = self._query.after(item, self._given)
+        return item
+
+    def pages(self) -> Pages[T]:
+        """Return an async iterator of `Page`: its items, and the cursor of what follows.
+
+        A page may be short, or empty with a cursor, where the tracker's answer was narrowed here.
+        """
+        return Pages(self)
+
+    async def collect(self, *, limit: int | None = None) -> list[T]:
+        """Return the items that are left, or the first `limit` of them.
+
+        Raises:
+            InvalidRequest: `limit` is negative.
+        """
+        if limit is not None and limit < 0:
+            raise InvalidRequest(f"limit must not be negative: {limit!r}")
+        items: list[T] = []
+        while limit is None or len(items) < limit:
+            try:
+                items.append(await anext(self))
+            except StopAsyncIteration:
+                break
+        return items
+
+    async def first(self) -> T | None:
+        """Return the next item, or `None` if there is none."""
+        return next(iter(await self.collect(limit=1)), None)
+
+    async def next_page(self) -> Page[T]:
+        """Return what is left of the page at hand, else the next page."""
+        items: Sequence[T] = list(self._buffer) if self._buffer else await self._fetch()
+        self._buffer.clear()
+        for item in items:
+            self._given = self._query.after(item, self._given)
+        if not self._more:
+            return Page(items)
+        assert self._next is not None
+        return Page(items, self._query.write(self._next))
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether everything has been handed out."""
+        return not self._more and not self._buffer
+
+    async def _fetch(self) -> Sequence[T]:
+        page = await (self._take() if self._ahead else self._ask(self._next))
+        self._next, self._more = page.next, page.next is not None
+        return page.items
+
+    async def _ask(self, after: Position | None) -> Slice[T]:
+        page = await self._query.fetch(after, self._query.size)
+        if page.next is not None and page.next == after:
+            raise InvalidResponse(f"the listing does not get on: the tracker gave {after} twice")
+        return page
+
+    async def _take(self) -> Slice[T]:
+        assert self._ahead is not None
+        found = await self._ahead.receive()
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    # -- one page ahead --------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        if self._tasks is not None:
+            raise InvalidRequest("this listing is being read ahead already")
+        # A buffer of none: the reader-ahead stands with one page in its hand until it is taken.
+        sending, self._ahead = anyio.create_memory_object_stream[Slice[T] | Exception](0)
+        self._tasks = await anyio.create_task_group().__aenter__()
+        self._tasks.start_soon(self._read_ahead, sending, self._next)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._tasks is not None
+        assert self._ahead is not None
+        self._tasks.cancel_scope.cancel()
+        self._ahead.close()
+        tasks, self._tasks, self._ahead = self._tasks, None, None
+        # Without the error: the reader-ahead never fails, so the body's own goes on as it is.
+        await tasks.__aexit__(None, None, None)
+
+    async def _read_ahead(
+        self, sending: MemoryObjectSendStream[Slice[T] | Exception], after: Position | None
+    ) -> None:
+        with sending:
+            more = self._more
+            while more:
+                try:
+                    page = await self._ask(after)
+                except Exception as error:  # noqa: BLE001 - raised where the page is asked for
+                    await sending.send(error)
+                    continue
+                await sending.send(page)
+                after, more = page.next, page.next is not None
+
+
+class Pages(Generic[T]):
+    """The pages of a listing."""
+
+    def __init__(self, listing: Listing[T]) -> None:
+        self._listing = listing
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Page[T]:
+        if self._listing.exhausted:
+            raise StopAsyncIteration
+        return await self._listing.next_page()
