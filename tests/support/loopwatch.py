@@ -12,7 +12,7 @@ import asyncio
 import gc
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,7 +42,9 @@ class LoopWatch(trio.abc.Instrument):
         self._thread = threading.get_ident()
         self._collecting = 0.0
         self._collected = 0.0
-        self._trio_step_began: float | None = None
+        self._stepping: Any = None
+        self._from: list[tuple[str, int]] = []
+        self._began = 0.0
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -54,11 +56,12 @@ class LoopWatch(trio.abc.Instrument):
                 run(handle)
                 return
             callback = handle._callback  # type: ignore[attr-defined]  # a cancelled handle forgets it
-            began = self._now()
+            owner = getattr(callback, "__self__", None)
+            self._begin(owner.get_coro() if isinstance(owner, asyncio.Task) else callback)
             try:
                 run(handle)
             finally:
-                self._judge(self._now() - began, lambda: _callback_name(callback))
+                self._end()
 
         gc.callbacks.append(self._on_collection)
         asyncio.events.Handle._run = timed_run  # type: ignore[assignment,method-assign]  # asyncio has no such hook
@@ -70,22 +73,26 @@ class LoopWatch(trio.abc.Instrument):
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         """Called by trio."""
-        self._trio_step_began = self._now()
+        self._begin(task.coro)
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
         """Called by trio."""
-        # None in the step that adds the instrument.
-        if self._trio_step_began is not None:
-            self._judge(
-                self._now() - self._trio_step_began, lambda: f"task {task.name} ({_place(task.coro)})"
-            )
+        self._end()
+
+    def _begin(self, stepping: Any) -> None:
+        self._stepping = stepping
+        self._from = _calls(stepping)
+        self._began = self._now()
+
+    def _end(self) -> None:
+        seconds = self._now() - self._began
+        # Nothing is stepping in the step of trio that adds the instrument.
+        if self._stepping is not None and seconds > self.limit:
+            self.slow.append(SlowStep(_name(self._stepping, self._from), seconds))
+        self._stepping = None
 
     def _now(self) -> float:
         return time.thread_time() - self._collected
-
-    def _judge(self, seconds: float, name: Callable[[], str]) -> None:
-        if seconds > self.limit:
-            self.slow.append(SlowStep(name(), seconds))
 
     def _on_collection(self, phase: str, info: dict[str, int]) -> None:
         if threading.get_ident() != self._thread:
@@ -96,18 +103,18 @@ class LoopWatch(trio.abc.Instrument):
             self._collected += time.thread_time() - self._collecting
 
 
-def _callback_name(callback: Any) -> str:
-    owner = getattr(callback, "__self__", None)
-    if isinstance(owner, asyncio.Task):
-        return f"task {owner.get_name()} ({_place(owner.get_coro())})"
-    return f"callback {callback!r}"
+def _name(stepping: Any, began: list[tuple[str, int]]) -> str:
+    """Return the callback, or the coroutine's calls where the step began and where it ended."""
+    if not hasattr(stepping, "cr_frame"):
+        return f"callback {stepping!r}"
+    places = (" > ".join(f"{name}:{line}" for name, line in calls) for calls in (began, _calls(stepping)))
+    return "task {}, from {} to {}".format(stepping.__qualname__, *(place or "its end" for place in places))
 
 
-def _place(coro: Any) -> str:
-    """Return the coroutine's name, and the line where it now waits if it has not ended."""
-    name = getattr(coro, "__qualname__", repr(coro))
-    innermost = coro
-    while getattr(innermost, "cr_await", None) is not None and hasattr(innermost.cr_await, "cr_frame"):
-        innermost = innermost.cr_await
-    frame = getattr(innermost, "cr_frame", None)
-    return f"{name}, now at {frame.f_code.co_filename}:{frame.f_lineno}" if frame else f"{name}, ended"
+def _calls(coro: Any) -> list[tuple[str, int]]:
+    """Return name and line of the calls a suspended coroutine is in, from the outermost to the innermost."""
+    calls = []
+    while (frame := getattr(coro, "cr_frame", None)) is not None:
+        calls.append((coro.__qualname__, frame.f_lineno))
+        coro = coro.cr_await
+    return calls
