@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
+import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,9 @@ __all__ = ["MAX_TEXT", "job_changes", "job_filter", "job_id", "new_job", "progre
 
 MAX_TEXT = 1 << 20
 """Bytes that one text, or all attributes of a job as JSON, may have."""
+
+NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""The escape of NUL, but not a backslash followed by `u0000`."""
 
 
 def text(value: Any, field: str, *, empty: bool = False) -> str:
@@ -81,12 +85,8 @@ def priority(value: Any) -> int | None:
 
 def seconds(value: Any, field: str, *, low: float = 0.0) -> float:
     """Return a length of time in seconds, finite and not below `low`."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not math.isfinite(value)
-        or value < low
-    ):
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    if not known or not low <= value <= sys.float_info.max:  # false for NaN, too
         raise InvalidRequest(f"{field} must be a number of seconds from {low:g} up, not {value!r}")
     return float(value)
 
@@ -98,7 +98,10 @@ def moment(value: Any, field: str) -> datetime | None:
         raise InvalidRequest(f"{field} must be a datetime, not {value!r}")
     if value.utcoffset() is None:
         raise InvalidRequest(f"{field} must carry a time zone: {value!r} is naive")
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as exc:
+        raise InvalidRequest(f"{field} is not in the years 1 to 9999 of UTC: {value!r}") from exc
 
 
 def json_mapping(value: Any, field: str = "attributes") -> dict[str, Any]:
@@ -114,7 +117,7 @@ def json_mapping(value: Any, field: str = "attributes") -> dict[str, Any]:
         raise InvalidRequest(f"{field} cannot be written as JSON: {exc}") from exc
     if length > MAX_TEXT:
         raise InvalidRequest(f"{field} have {length} bytes as JSON; at most {MAX_TEXT} are allowed")
-    if "\\u0000" in encoded:
+    if NUL_IN_JSON.search(encoded):
         raise InvalidRequest(f"{field} hold a NUL character")
     decoded: dict[str, Any] = json.loads(encoded)
     return decoded
