@@ -30,7 +30,14 @@ class Threads:
         for functions that read, or write to temporary names.
         """
 
+        begun = withdrawn = False
+
         def counted() -> R:
+            nonlocal begun
+            with self._lock:
+                if withdrawn:
+                    raise AssertionError("withdrawn before it began: nobody sees this")
+                begun = True
             try:
                 return function(*args)
             finally:
@@ -40,10 +47,16 @@ class Threads:
         async with self._limiter:
             with self._lock:
                 self._running += 1
-            # A limiter of its own for each call: the one above already bounds them, fairly.
-            return await anyio.to_thread.run_sync(
-                counted, abandon_on_cancel=abandon, limiter=anyio.CapacityLimiter(1)
-            )
+            try:
+                # A limiter of its own for each call: the one above already bounds them, fairly.
+                return await anyio.to_thread.run_sync(
+                    counted, abandon_on_cancel=abandon, limiter=anyio.CapacityLimiter(1)
+                )
+            finally:
+                with self._lock:
+                    if not begun:
+                        withdrawn = True
+                        self._running -= 1
 
     async def aclose(self, grace: float = 5.0) -> bool:
         """Wait up to `grace` seconds for the threads in flight; return whether all have ended."""
