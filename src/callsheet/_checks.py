@@ -208,3 +208,12 @@ def job_filter(
         created_before=moment(created_before, "created_before"),
         newest_first=bool(newest_first),
     )
+
+
+def page_size(value: Any, largest: int) -> int:
+    """Return the page size to ask for: the wish, cut down to the tracker's largest."""
+    if value is None:
+        return largest
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidRequest(f"page_size must be a number from 1 up, not {value!r}")
+    return min(value, largest)

@@ -28,14 +28,19 @@ class Door:
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
         self.is_open = False
+        self.parent: Door | None = None
+
+    def check_open(self) -> None:
+        """Raise `InvalidRequest` unless the client, and the one it was made from, is open."""
+        if not self.is_open or (self.parent is not None and not self.parent.is_open):
+            raise InvalidRequest("the client is not open: use it inside `async with`")
 
     def require(self, call: str, *arguments: str, of: str | None = None) -> None:
         """Raise `Unsupported` unless the tracker has the call, and takes each argument that was given.
 
         `of` is the call whose arguments they are, where another call takes the same.
         """
-        if not self.is_open:
-            raise InvalidRequest("the client is not open: use it inside `async with`")
+        self.check_open()
         provider = self.provider
         for word in (call, *(f"{of or call}({argument}=)" for argument in arguments)):
             if word not in provider.capabilities:

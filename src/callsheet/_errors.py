@@ -222,11 +222,13 @@ class WaitTimeout(CallsheetError, TimeoutError):
     """The jobs did not reach the wanted state in time; they go on running.
 
     Attributes:
-        job: The first job that is not there yet, as last seen.
+        job: The first job that is not there yet, as last seen (`None`: never).
         jobs: All jobs waited for, as last seen, in the order given.
     """
 
-    def __init__(self, message: str, *, jobs: Sequence[Job], job: Job, provider: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, jobs: Sequence[Job | None], job: Job | None, provider: str | None = None
+    ) -> None:
         super().__init__(message, provider=provider)
         self.job = job
         self.jobs = list(jobs)

@@ -1,0 +1,262 @@
+"""Downloads: written under a temporary name, verified, and only then given the final one."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from callsheet._errors import Conflict, IntegrityError, InvalidRequest
+from callsheet._files import CHUNK
+from callsheet._models import Component
+from callsheet._names import part_name, safe_name
+from callsheet._threads import Threads
+from callsheet.abc import Progress, Provider
+
+__all__ = ["VerifiedChunks", "download", "opened", "target_of"]
+
+
+# -- bytes that are checked ----------------------------------------------------------------------------------
+
+
+class Check:
+    """Counts and hashes the bytes of a component, and compares at the end with what the tracker knows."""
+
+    def __init__(self, component: Component) -> None:
+        self._component = component
+        algorithm, _, self._expected = (component.checksum or "").partition(":")
+        # An algorithm that Python does not have cannot be checked; the size still is.
+        known = algorithm in hashlib.algorithms_available
+        self._hash: Any = hashlib.new(algorithm, usedforsecurity=False) if known else None
+        self.done = 0
+
+    @property
+    def can_prove(self) -> bool:
+        """Whether a part from an earlier try can be trusted, since the whole is hashed at the end."""
+        return self._hash is not None
+
+    def update(self, chunk: bytes) -> None:
+        if self._hash is not None:
+            self._hash.update(chunk)
+        self.done += len(chunk)
+
+    def finish(self) -> None:
+        """Raise `IntegrityError` unless size and checksum are those of the component."""
+        component = self._component
+        if component.size is not None and self.done != component.size:
+            raise IntegrityError(f"{component.name}: {self.done} bytes came instead of {component.size}")
+        if self._hash is not None and self._hash.hexdigest() != self._expected.lower():
+            raise IntegrityError(f"{component.name}: the bytes do not match {component.checksum}")
+
+
+class VerifiedChunks:
+    """The bytes of a component; the end is reached only if they are whole and right."""
+
+    def __init__(self, component: Component, chunks: AsyncIterator[bytes], threads: Threads) -> None:
+        self._chunks = chunks
+        self._check = Check(component)
+        self._threads = threads
+
+    def __aiter__(self) -> VerifiedChunks:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            chunk = await anext(self._chunks)
+        except StopAsyncIteration:
+            self._check.finish()
+            raise
+        await self._threads.run(self._check.update, chunk)
+        return chunk
+
+
+@asynccontextmanager
+async def opened(
+    provider: Provider, component: Component, threads: Threads
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Open a component for reading; the bytes are verified as the last chunk has been read."""
+    if await provider.members(component) is not None:
+        raise InvalidRequest(f"{component.name} is a frame sequence: download it, or open one of its frames")
+    async with provider.read(component) as chunks:
+        yield VerifiedChunks(component, chunks, threads)
+
+
+# -- files ---------------------------------------------------------------------------------------------------
+
+
+def target_of(to: str | os.PathLike[str], name: str) -> Path:
+    """Return where a component goes: into `to` if that is a folder or ends with `/`, else `to` itself."""
+    text = os.fspath(to)
+    if not text:
+        raise InvalidRequest("to must not be empty")
+    path = Path(text)
+    return path / safe_name(name) if text.endswith(os.sep) or path.is_dir() else path
+
+
+async def download(
+    provider: Provider,
+    component: Component,
+    target: Path,
+    *,
+    threads: Threads,
+    report: Progress,
+    overwrite: bool,
+) -> Path:
+    """Write a component to its target, or a frame sequence into a folder of that name."""
+    await threads.run(_refuse_existing, target, overwrite)
+    frames = await provider.members(component)
+    if frames is None:
+        await _download_file(provider, component, target, threads, report, overwrite)
+    else:
+        part = target.with_name(part_name(target.name))
+        await threads.run(_make_folder, part)
+        done = 0
+        for frame in frames:
+            before = done
+
+            async def total(now: int, before: int = before) -> None:
+                await report(before + now)
+
+            path = part / safe_name(frame.name)
+            await _download_file(provider, frame, path, threads, total, overwrite=True)
+            done += frame.size or 0
+        await threads.run(_publish_folder, part, target, overwrite)
+    return target
+
+
+async def _download_file(
+    provider: Provider,
+    component: Component,
+    target: Path,
+    threads: Threads,
+    report: Progress,
+    overwrite: bool,
+) -> None:
+    part = await threads.run(_Part, target, component)
+    try:
+        try:
+            await _fill(provider, component, part, threads, report)
+        except IntegrityError:
+            if not part.resumed:
+                await threads.run(part.remove)
+                raise
+            # What an earlier try left was not this component: once more, from the start.
+            await threads.run(part.restart)
+            await _fill(provider, component, part, threads, report)
+        await threads.run(part.publish, overwrite)
+    except OSError:
+        await threads.run(part.remove)
+        raise
+    finally:
+        part.close()
+
+
+async def _fill(
+    provider: Provider, component: Component, part: _Part, threads: Threads, report: Progress
+) -> None:
+    while await threads.run(part.rehash):
+        pass
+    await report(part.check.done)
+    if part.check.done != component.size:
+        async with provider.read(component, start=part.check.done) as chunks:
+            async for chunk in chunks:
+                await threads.run(part.write, chunk)
+                await report(part.check.done)
+    part.check.finish()
+
+
+class _Part:
+    """The temporary file beside a target; the folder is held open, so that no swapped link leads away."""
+
+    def __init__(self, target: Path, component: Component) -> None:
+        self._target = target
+        self._component = component
+        self._name = part_name(target.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._file = os.open(self._name, flags, 0o666, dir_fd=self._folder)
+            self._lock()
+        except BaseException:
+            os.close(self._folder)
+            raise
+        self.check = Check(component)
+        self._left = os.fstat(self._file).st_size
+        self.resumed = self._left > 0
+        if not self.check.can_prove or self._left > (component.size or 0):
+            self.restart()
+
+    def rehash(self) -> bool:
+        """Hash one chunk of what an earlier try left; return whether there was one."""
+        chunk = os.read(self._file, min(CHUNK, self._left))
+        self._left -= len(chunk)
+        self.check.update(chunk)
+        return bool(chunk)
+
+    def restart(self) -> None:
+        """Forget what is there."""
+        os.ftruncate(self._file, 0)
+        os.lseek(self._file, 0, os.SEEK_SET)
+        self.check = Check(self._component)
+        self._left = 0
+        self.resumed = False
+
+    def write(self, chunk: bytes) -> None:
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
+        self.check.update(chunk)
+
+    def publish(self, overwrite: bool) -> None:
+        """Give the file its final name, in one step."""
+        os.fsync(self._file)
+        name = self._target.name
+        if overwrite:
+            os.replace(self._name, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        else:
+            # A hard link, unlike a rename, never replaces what has come there meanwhile.
+            os.link(self._name, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+            os.unlink(self._name, dir_fd=self._folder)
+        os.fsync(self._folder)
+
+    def remove(self) -> None:
+        if self._file >= 0:
+            try:
+                os.unlink(self._name, dir_fd=self._folder)
+            except FileNotFoundError:
+                return
+
+    def close(self) -> None:
+        os.close(self._file)
+        os.close(self._folder)
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._file)
+            raise Conflict(f"{self._target} is being downloaded by somebody else") from None
+
+
+def _refuse_existing(target: Path, overwrite: bool) -> None:
+    if os.path.lexists(target) and not overwrite:
+        raise FileExistsError(17, "it exists already; overwrite=True replaces it", str(target))
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_symlink():
+        raise FileExistsError(17, "it is a symbolic link, which is never followed", str(folder))
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _publish_folder(part: Path, target: Path, overwrite: bool) -> None:
+    _refuse_existing(target, overwrite)
+    if os.path.lexists(target):
+        shutil.rmtree(target) if target.is_dir() and not target.is_symlink() else target.unlink()
+    part.rename(target)

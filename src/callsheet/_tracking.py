@@ -1,0 +1,240 @@
+"""track(): a block of work that shows as a job, from running to done, failed or cancelled."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, Literal, TypeAlias
+
+import anyio
+import anyio.from_thread
+import anyio.lowlevel
+import attrs
+from anyio.abc import TaskGroup
+
+from callsheet import _checks
+from callsheet._door import Door
+from callsheet._errors import CallsheetError, JobCancelled, LeaseLost
+from callsheet._models import Component, Job, JobChanges, JobState, NewJob
+from callsheet._watching import PASSING
+from callsheet.abc import Claim, Provider
+
+__all__ = ["OnCancel", "TrackOptions", "Tracked", "Tracking"]
+
+logger = logging.getLogger("callsheet")
+
+OnCancel: TypeAlias = Literal["cancel", "ignore"]
+Attach: TypeAlias = Callable[..., Awaitable[list[Component]]]
+
+PROBLEM_LINES = 12
+"""Lines of a traceback that become the problem text."""
+
+
+@attrs.frozen(kw_only=True)
+class TrackOptions:
+    """How a block is tracked: times in seconds.
+
+    Attributes:
+        lease: How long the job stays ours without a beat.
+        beat: Between two beats.
+        grace: After the lease, before the job counts as lost.
+        final_timeout: How long to go on trying to write the end state.
+        on_cancel: Whether a cancellation from elsewhere stops the block.
+    """
+
+    lease: float = 60.0
+    beat: float = 15.0
+    grace: float = 15.0
+    final_timeout: float = 30.0
+    on_cancel: OnCancel = "cancel"
+
+
+class Tracked:
+    """A job while its block runs.
+
+    Attributes:
+        job: The job as last seen; after the block, as it ended.
+    """
+
+    def __init__(self, provider: Provider, claim: Claim, attach: Attach) -> None:
+        self.job = claim.job
+        self._provider = provider
+        self._claim = claim
+        self._attach = attach
+        self._pending = JobChanges()
+        self._wake = anyio.Event()
+        self._loop = anyio.lowlevel.current_token()
+        self._thread = threading.get_ident()
+
+    def progress(self, value: float | None, message: str | None = None) -> None:
+        """Report how far the work is, from 0.0 to 1.0, and what it is doing; may be called from any thread.
+
+        Returns at once. Reports are sent in the background, the latest wins; the first and the last are
+        always sent. Without a message the last one stands. Trouble in sending is logged, never raised.
+
+        Raises:
+            InvalidRequest: The value is not a number from 0 to 1.
+        """
+        given: dict[str, Any] = {"progress": value}
+        if message is not None:
+            given["message"] = message
+        self._pending = attrs.evolve(self._pending, **_checks.job_changes(given).given())
+        if threading.get_ident() == self._thread:
+            self._wake.set()
+        else:
+            anyio.from_thread.run_sync(self._wake_up, token=self._loop)
+
+    async def attach(self, files: Iterable[Any], **options: Any) -> list[Component]:
+        """Attach files to the job, as `jobs.attach` does."""
+        return await self._attach(self.job, files, **options)
+
+    async def update(self, **changes: Any) -> Job:
+        """Change the job, as `jobs.update` does; an ended state set here stands when the block ends.
+
+        Raises:
+            LeaseLost: The job is another worker's by now.
+        """
+        self.job = await self._provider.beat_job(self._claim, _checks.job_changes(changes))
+        return self.job
+
+    def _wake_up(self) -> None:
+        self._wake.set()
+
+
+class Tracking(AbstractAsyncContextManager[Tracked]):
+    """The block itself: makes or adopts the job, beats while the body runs, and writes how it ended."""
+
+    def __init__(self, door: Door, job: NewJob | str, attach: Attach, options: TrackOptions) -> None:
+        self._door = door
+        self._provider = door.provider
+        self._new = job
+        self._attach = attach
+        self._options = options
+        self._scope = anyio.CancelScope()
+        self._stopped: CallsheetError | None = None
+        self._in_trouble = False
+        self._tasks: TaskGroup
+        self._tracked: Tracked
+
+    async def __aenter__(self) -> Tracked:
+        options = self._options
+        key = self._new.idempotency_key if isinstance(self._new, NewJob) else None
+        with self._door.calling(key):
+            claim = await self._provider.claim_job(self._new, lease=options.lease, grace=options.grace)
+        self._tracked = Tracked(self._provider, claim, self._attach)
+        self._tasks = await anyio.create_task_group().__aenter__()
+        self._tasks.start_soon(self._report)
+        self._scope.__enter__()
+        return self._tracked
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        ours = self._scope.__exit__(kind, error, trace)
+        try:
+            await self._finish(None if ours else error)
+        finally:
+            # The group gets no exception, so that the body's own goes on unwrapped; it waits under a shield,
+            # since the reporter has been told to stop.
+            self._tasks.cancel_scope.shield = True
+            self._tasks.cancel_scope.cancel()
+            await self._tasks.__aexit__(None, None, None)
+        if self._stopped is not None and (ours or error is None):
+            raise self._stopped
+        return False
+
+    # -- while the body runs ---------------------------------------------------------------------------------
+
+    async def _report(self) -> None:
+        """Beat, and send progress no more often than the tracker likes."""
+        tracked, options = self._tracked, self._options
+        rest = min(self._provider.progress_interval, options.beat)
+        while self._stopped is None:
+            with anyio.move_on_after(options.beat):
+                await tracked._wake.wait()
+            tracked._wake = anyio.Event()
+            if not tracked.job.ended:
+                await self._beat()
+            await anyio.sleep(rest)
+
+    async def _beat(self) -> None:
+        tracked = self._tracked
+        sent, tracked._pending = tracked._pending, JobChanges()
+        try:
+            tracked.job = await self._provider.beat_job(tracked._claim, sent)
+        except LeaseLost as error:
+            self._stop(error)
+        except CallsheetError as error:
+            # What is newer wins over what could not be sent.
+            tracked._pending = attrs.evolve(sent, **tracked._pending.given())
+            if not self._in_trouble:
+                logger.warning("job %s cannot be reported on: %s; the work goes on", tracked.job.id, error)
+            self._in_trouble = True
+        else:
+            self._in_trouble = False
+            if tracked.job.state is JobState.CANCELLED and self._options.on_cancel == "cancel":
+                name = self._provider.name
+                self._stop(JobCancelled(f"job {tracked.job.id} was cancelled from elsewhere", provider=name))
+
+    def _stop(self, error: CallsheetError) -> None:
+        self._stopped = error
+        self._scope.cancel()
+
+    # -- when it has ended -----------------------------------------------------------------------------------
+
+    async def _finish(self, error: BaseException | None) -> None:
+        """Write the end state, or leave one ERROR line; the body's outcome stands either way."""
+        tracked = self._tracked
+        if isinstance(self._stopped, LeaseLost):
+            logger.error("job %s was lost to another worker; its end was not written", tracked.job.id)
+            return
+        if tracked.job.ended and self._stopped is None and tracked.job.state is not JobState.CANCELLED:
+            return  # the body wrote its own end
+        end = attrs.evolve(tracked._pending, **self._end(error).given())
+        trouble: CallsheetError | None = None
+        with anyio.move_on_after(self._options.final_timeout, shield=True):
+            trouble = await self._write(end)
+            if trouble is None:
+                return
+        logger.error(
+            "job %s ended %s, but that could not be written: %s",
+            tracked.job.id,
+            end.state,
+            trouble or f"no answer within {self._options.final_timeout:g} s",
+        )
+        if isinstance(trouble, LeaseLost):
+            self._stopped = trouble
+
+    def _end(self, error: BaseException | None) -> JobChanges:
+        if isinstance(self._stopped, JobCancelled):
+            return JobChanges(state=JobState.CANCELLED)
+        if error is None:
+            return JobChanges(state=JobState.DONE, progress=1.0)
+        if isinstance(error, anyio.get_cancelled_exc_class() | KeyboardInterrupt):
+            return JobChanges(state=JobState.CANCELLED)
+        return JobChanges(state=JobState.FAILED, problem=_last_lines(error))
+
+    async def _write(self, end: JobChanges) -> CallsheetError | None:
+        pause = 0.1
+        while True:
+            try:
+                self._tracked.job = await self._provider.beat_job(self._tracked._claim, end)
+            except PASSING as trouble:
+                logger.warning("job %s: its end cannot be written yet: %s", self._tracked.job.id, trouble)
+                await anyio.sleep(pause)
+                pause = min(2 * pause, 5.0)
+            except CallsheetError as trouble:
+                return trouble
+            else:
+                return None
+
+
+def _last_lines(error: BaseException) -> str:
+    text = "".join(traceback.format_exception(error)).rstrip()
+    # A lone surrogate (a file name, say) or a NUL must not keep the tracker from showing the rest.
+    clean = text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
+    return "\n".join(clean.splitlines()[-PROBLEM_LINES:])[-8000:]

@@ -1,0 +1,278 @@
+"""One sweep for all who watch or wait: whoever awaits drives it, and hands it on when satisfied."""
+
+from __future__ import annotations
+
+import logging
+import random
+import weakref
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+import anyio
+
+from callsheet._errors import (
+    CallsheetError,
+    InvalidRequest,
+    NotFound,
+    RateLimited,
+    TransportError,
+    Unavailable,
+)
+from callsheet._models import Job, JobChange, JobFilter
+from callsheet.abc import Provider, Sweep
+
+__all__ = ["PASSING", "Sweeper", "Watch"]
+
+logger = logging.getLogger("callsheet")
+
+PASSING = (TransportError, Unavailable, RateLimited)
+"""Troubles that pass: a watch rides them out, with a warning in the log."""
+
+MAX_PAUSE = 60.0
+"""The longest pause between two sweeps while the tracker is in trouble, in seconds."""
+
+MAX_JOBS = 100_000
+"""Jobs that one watch by filter can follow."""
+
+
+class Watch:
+    """Changes of jobs, as an async iterator of `JobChange`.
+
+    The first change of each job is its state at the first look (`previous` is `None`). States between two
+    looks may be merged, but an end state is always reported. Named jobs are followed until each has ended or
+    gone, then the watch ends; a filter is followed until you leave, and a job that no longer matches is
+    reported once more. A watch may be left at any time. Trouble that passes (no connection, tracker busy) is
+    logged and ridden out; any other error is raised, after which the watch may be gone on with.
+    """
+
+    def __init__(self, sweeper: Sweeper, *, ids: Iterable[str] = (), wanted: JobFilter | None = None) -> None:
+        self._sweeper = sweeper
+        self.following = set(ids)
+        self.wanted = wanted
+        self.errors: deque[Exception] = deque()
+        self.event: anyio.Event | None = None
+        self._known: dict[str, Job] = {}
+        self._pending: dict[str, list[JobChange | NotFound]] = {}
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> JobChange:
+        if not self.ready and not self.following and self.wanted is None:
+            raise StopAsyncIteration
+        _, news = await self.take()
+        if isinstance(news, NotFound):
+            raise news
+        return news
+
+    async def take(self) -> tuple[str, JobChange | NotFound]:
+        """Wait for the next change of any job, or the news that there is no such job, with its id."""
+        await self._sweeper.until_ready(self)
+        if self.errors:
+            raise self.errors.popleft()
+        id_, queue = next(iter(self._pending.items()))
+        news = queue.pop(0)
+        if not queue:
+            del self._pending[id_]
+        return id_, news
+
+    @property
+    def provider(self) -> Provider:
+        """The tracker whose jobs are watched."""
+        return self._sweeper.provider
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next item can be had without waiting."""
+        return bool(self.errors or self._pending)
+
+    def see(self, id_: str, job: Job | None) -> None:
+        """Take in what a sweep found of a job, if it is one of ours and has changed."""
+        known = self._known.get(id_)
+        if job is None:
+            self._see_gone(id_, known)
+        elif job != known and (known or id_ in self.following or self._matches(job)):
+            self._see_changed(known, job)
+
+    def fail(self, error: Exception) -> None:
+        """Let an item be this error."""
+        self.errors.append(error)
+        self._wake()
+
+    def _matches(self, job: Job) -> bool:
+        return self.wanted is not None and self.wanted.matches(job)
+
+    def _see_gone(self, id_: str, known: Job | None) -> None:
+        was_named = self.wanted is None and id_ in self.following
+        self.following.discard(id_)
+        if known is not None:
+            del self._known[id_]
+            self._push(id_, JobChange(known, None))
+        elif was_named:
+            self._push(id_, NotFound(f"there is no job {id_!r}", provider=self.provider.name))
+
+    def _see_changed(self, known: Job | None, job: Job) -> None:
+        if self.wanted is not None and known is None and len(self._known) >= MAX_JOBS:
+            self.fail(InvalidRequest(f"watch: more than {MAX_JOBS} jobs match; narrow the filter"))
+            return
+        self._known[job.id] = job
+        # By filter, unfinished jobs are followed by id, so that one that stops matching is seen to its end.
+        if job.ended or (self.wanted is not None and known is not None and not self._matches(job)):
+            self.following.discard(job.id)
+        elif self.wanted is not None:
+            self.following.add(job.id)
+        self._push(job.id, JobChange(known, job))
+        if self.wanted is not None and not self._matches(job):
+            del self._known[job.id]
+
+    def _push(self, id_: str, news: JobChange | NotFound) -> None:
+        queue = self._pending.setdefault(id_, [])
+        last = queue[-1] if queue else None
+        if _can_merge(last) and isinstance(news, JobChange) and news.current is not None:
+            assert isinstance(last, JobChange)
+            queue[-1] = JobChange(last.previous, news.current)
+        else:
+            queue.append(news)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self.event is not None:
+            self.event.set()
+
+
+class Sweeper:
+    """Looks at all watched jobs of one client, once a tick, for as long as anybody waits."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+        self.open()
+
+    def open(self) -> None:
+        """Start afresh: nobody watches."""
+        self._watches: weakref.WeakSet[Watch] = weakref.WeakSet()
+        self._fresh: weakref.WeakSet[Watch] = weakref.WeakSet()
+        self._waiting: dict[Watch, None] = {}
+        self._driver: Watch | None = None
+        self._nudge = anyio.Event()
+        self._mark: Any = None
+        self._due = 0.0
+        self._troubles = 0
+        self.trouble: CallsheetError | None = None
+        self._closed = False
+
+    async def until_ready(self, watch: Watch) -> None:
+        """Return when the watch has a change or an error; drive the sweep unless somebody else does."""
+        self._join(watch)
+        try:
+            while not watch.ready:
+                if self._closed:
+                    raise InvalidRequest("the client was closed while jobs were being watched")
+                if self._driver in (None, watch):
+                    self._driver = watch
+                    await self._tick()
+                else:
+                    await self._wait(watch)
+        finally:
+            # Also when nobody drives: this one may have been woken to drive, and cancelled instead.
+            if self._driver in (None, watch):
+                self._driver = None
+                self._hand_over()
+
+    def close(self) -> None:
+        """Wake everybody: there will be no more sweeps."""
+        self._closed = True
+        self._nudge.set()
+        for watch in self._waiting:
+            assert watch.event is not None
+            watch.event.set()
+
+    def _join(self, watch: Watch) -> None:
+        if watch not in self._watches:
+            self._watches.add(watch)
+            self._fresh.add(watch)
+            self._nudge.set()
+
+    async def _wait(self, watch: Watch) -> None:
+        watch.event = anyio.Event()
+        self._waiting[watch] = None
+        try:
+            await watch.event.wait()
+        finally:
+            del self._waiting[watch]
+            watch.event = None
+
+    def _hand_over(self) -> None:
+        for watch in self._waiting:
+            assert watch.event is not None
+            if not watch.event.is_set():
+                watch.event.set()
+                break
+
+    async def _tick(self) -> None:
+        """Sleep until the next sweep is due, or somebody new has come; then sweep, and hand out the news."""
+        with anyio.move_on_at(self._due):
+            await self._nudge.wait()
+        if self._closed:
+            return
+        self._nudge = anyio.Event()
+        watches, fresh = list(self._watches), list(self._fresh)
+        try:
+            found = await self._sweep(watches, fresh)
+        except PASSING as error:
+            self._pause(error)
+        except CallsheetError as error:
+            # For everybody: nobody may believe that nothing has changed.
+            self._rest()
+            for watch in watches:
+                if not watch.errors:
+                    watch.fail(error)
+        else:
+            self._rest()
+            self._fresh.difference_update(fresh)
+            _hand_out(found, watches)
+
+    async def _sweep(self, watches: list[Watch], fresh: list[Watch]) -> Mapping[str, Job | None]:
+        if len(fresh) == len(watches):
+            self._mark = None  # what has changed since an old mark is nobody's business
+        found: dict[str, Job | None] = {}
+        if self._mark is not None and fresh:
+            found.update((await self._look(fresh, None)).jobs)
+        sweep = await self._look(watches, self._mark)
+        self._mark = sweep.mark
+        return {**found, **sweep.jobs}
+
+    async def _look(self, watches: list[Watch], mark: Any) -> Sweep:
+        ids = frozenset[str]().union(*(watch.following for watch in watches))
+        wanted = [watch.wanted for watch in watches if watch.wanted is not None]
+        return await self.provider.sweep(ids, wanted, mark)
+
+    def _rest(self) -> None:
+        self._troubles, self.trouble = 0, None
+        self._due = anyio.current_time() + self.provider.watch_interval
+
+    def _pause(self, error: CallsheetError) -> None:
+        self._troubles, self.trouble = self._troubles + 1, error
+        if self._troubles == 1:
+            logger.warning("watching %s: %s; going on", self.provider.tracker, error)
+        pause = min(MAX_PAUSE, self.provider.watch_interval * 2**self._troubles)
+        asked = error.retry_after if isinstance(error, RateLimited) and error.retry_after else 0.0
+        # Jittered, so that many clients do not come back together.
+        self._due = anyio.current_time() + max(asked, random.uniform(pause / 2, pause))  # noqa: S311
+
+
+def _can_merge(news: JobChange | NotFound | None) -> bool:
+    return isinstance(news, JobChange) and news.current is not None and not news.current.ended
+
+
+def _hand_out(found: Mapping[str, Job | None], watches: list[Watch]) -> None:
+    if not found:
+        return
+    named: dict[str, list[Watch]] = defaultdict(list)
+    for watch in watches:
+        for id_ in watch.following if watch.wanted is None else ():
+            named[id_].append(watch)
+    filtering = [watch for watch in watches if watch.wanted is not None]
+    for id_, job in found.items():
+        for watch in (*named.get(id_, ()), *filtering):
+            watch.see(id_, job)
