@@ -6,7 +6,7 @@ import io
 import os
 import re
 import stat
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
@@ -21,6 +21,9 @@ CHUNK = 1 << 20
 """Bytes read in one trip to a thread: below this the trip costs more than the read."""
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | AsyncIterable[bytes]
+
+_ONE_NUMBER = re.compile(r"(?:[^%]|%%)*%0?\d{0,2}d(?:[^%]|%%)*", re.DOTALL)
+"""A name with one printf-style number; `%%` stands for a percent sign."""
 
 
 class File:
@@ -80,7 +83,11 @@ class File:
         size = await self.measure(threads)
         if isinstance(self.source, AsyncIterable):
             self._spend(start)
-            yield _StreamReader(self, size, threads)
+            stream = _StreamReader(self, size, threads)
+            try:
+                yield stream
+            finally:
+                await stream.aclose()
             return
         handle, known = await threads.run(self._open, start)
         try:
@@ -128,7 +135,7 @@ class File:
                 self._spend(start)
                 return handle, None
         handle.seek((self._begin or 0) + start)
-        return handle, None
+        return handle, _known(handle)
 
     def _fitting(self, found: int) -> int:
         if self._size is not None and self._size != found:
@@ -204,10 +211,10 @@ class _BlockingReader(Reader):
     def _check_end(self) -> None:
         if self._left:
             raise self._wrong("became shorter")
-        if self._known is not None:
-            now = os.fstat(self._handle.fileno())
-            if (now.st_size, now.st_mtime_ns) != (self.size, self._known.st_mtime_ns):
-                raise self._wrong("changed")
+        if self._known is not None and _version(self._known) != _version(os.fstat(self._handle.fileno())):
+            raise self._wrong("changed")
+        if self._handle.read(1):
+            raise self._wrong("became longer")
 
 
 class _StreamReader(Reader):
@@ -233,10 +240,26 @@ class _StreamReader(Reader):
             await self._threads.run(_feed, chunk, sinks)
         return chunk
 
+    async def aclose(self) -> None:
+        # A generator left half way would be closed by the garbage collector, at any time and on any task.
+        if isinstance(self._chunks, AsyncGenerator):
+            await self._chunks.aclose()
+
 
 def _feed(chunk: bytes, sinks: tuple[Callable[[bytes], object], ...]) -> None:
     for sink in sinks:
         sink(chunk)
+
+
+def _known(handle: BinaryIO) -> os.stat_result | None:
+    try:
+        return os.fstat(handle.fileno())
+    except (AttributeError, OSError):  # it is in memory
+        return None
+
+
+def _version(found: os.stat_result) -> tuple[int, int]:
+    return found.st_size, found.st_mtime_ns
 
 
 def _regular(found: os.stat_result, path: Path) -> int:
@@ -264,7 +287,7 @@ class FrameSequence:
         self, pattern: str | os.PathLike[str], first: int, last: int, *, name: str | None = None
     ) -> None:
         self.pattern = Path(pattern)
-        if len(re.findall(r"%0?\d*d", self.pattern.name)) != 1 or "%" in str(self.pattern.parent):
+        if not _ONE_NUMBER.fullmatch(self.pattern.name) or "%" in str(self.pattern.parent):
             raise InvalidRequest(f"pattern {str(pattern)!r} needs a frame number like %04d in its last part")
         numbers: list[Any] = [first, last]
         if any(isinstance(n, bool) or not isinstance(n, int) for n in numbers) or not 0 <= first <= last:
