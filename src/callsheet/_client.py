@@ -40,7 +40,7 @@ class Client(Generic[P]):
     def __init__(self, provider: P) -> None:
         if not isinstance(provider, Provider):
             raise InvalidRequest(f"provider: {provider!r} is none; for an address, use connect()")
-        self.provider = provider
+        self.provider: P = provider
         self._door = Door(provider)
         self._sweeper = Sweeper(provider)
         self._borrows = False
