@@ -1,0 +1,109 @@
+"""The tracker's directory: whether it can be one, and making it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from callsheet._errors import ConfigError, Denied
+from callsheet.providers.local._locks import lock
+
+__all__ = ["DATABASE", "FILES", "check_file_system", "claimed"]
+
+DATABASE = "callsheet.db"
+FILES = "files"
+
+# File systems that do not share memory between machines, which SQLite's log needs, or whose locks lie:
+# https://sqlite.org/wal.html
+NETWORK_WORDS = """
+9p afs beegfs ceph cifs coda fhgfs fuse.beegfs fuse.ceph fuse.cephfs fuse.gcsfuse fuse.glusterfs
+fuse.juicefs fuse.rclone fuse.s3fs fuse.sshfs gfs2 glusterfs gpfs lustre mmfs moosefs ncpfs nfs nfs4
+ocfs2 orangefs panfs smb2 smb3 smbfs wekafs
+"""
+
+NETWORK = frozenset(NETWORK_WORDS.split())
+
+
+@contextmanager
+def claimed(directory: Path) -> Iterator[None]:
+    """Make the directory unless it is there, and keep other processes from doing so at the same time.
+
+    Raises:
+        ConfigError: It is a file, belongs to something else, or lies on a network file system.
+        Denied: We may not write there.
+    """
+    check_file_system(directory)
+    _make(directory)
+    handle = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        lock(handle)
+        _check_owner(directory)
+        yield
+    finally:
+        os.close(handle)
+
+
+def check_file_system(directory: Path, mounts: str | None = None) -> None:
+    """Refuse a network file system.
+
+    Args:
+        directory: An absolute path without symlinks; it need not exist.
+        mounts: The text of `/proc/self/mountinfo`, by default that of this process, if there is any.
+    """
+    if mounts is None:
+        try:
+            mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
+        except OSError:
+            return
+    kind = _file_system(directory, mounts)
+    if kind in NETWORK:
+        raise ConfigError(
+            f"{directory} is on a network file system ({kind}), where SQLite can lose data;"
+            " use a directory on a local disk",
+            provider="local",
+        )
+
+
+def _file_system(directory: Path, mounts: str) -> str:
+    """Return the type of the file system with the longest mount point above the directory."""
+    best, kind = -1, ""
+    for line in mounts.splitlines():
+        # https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html: six fields, any number of optional
+        # ones, a dash, the type.
+        before, dash, after = line.partition(" - ")
+        fields = before.split(" ")
+        if not dash or len(fields) < 6:
+            continue
+        point = Path(re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), fields[4]))
+        # Of two on the same point, the later one covers the earlier.
+        if len(point.parts) >= best and directory.is_relative_to(point):
+            best, kind = len(point.parts), after.split(" ")[0]
+    return kind
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as exc:
+        raise ConfigError(
+            f"{exc.filename} is a file; the tracker needs a directory", provider="local"
+        ) from exc
+    except PermissionError as exc:
+        raise Denied(f"may not make {directory}", provider="local") from exc
+
+
+def _check_owner(directory: Path) -> None:
+    names = {entry.name for entry in directory.iterdir()}
+    if names and DATABASE not in names:
+        raise ConfigError(
+            f"{directory} is not empty and not a tracker of callsheet; use an empty or new directory",
+            provider="local",
+        )
+    database = directory / DATABASE
+    if not os.access(directory, os.W_OK | os.X_OK) or (
+        database.exists() and not os.access(database, os.W_OK)
+    ):
+        raise Denied(f"may not write in {directory}", provider="local")

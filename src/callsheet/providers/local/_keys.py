@@ -1,0 +1,58 @@
+"""Idempotency keys: what was asked for under each, and what it made."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from callsheet._errors import Conflict
+from callsheet.providers.local._queries import in_chunks
+from callsheet.providers.local._rows import json_text
+from callsheet.providers.local._schema import keys
+
+__all__ = ["Keys", "request_hash"]
+
+
+def request_hash(*request: Any) -> str:
+    """Return what tells this request from others under the same key."""
+    return hashlib.sha256(json_text(request).encode()).hexdigest()
+
+
+class Keys:
+    """The keys that a write is about: those used before, and those that it uses."""
+
+    def __init__(self, db: Connection, wanted: Iterable[str]) -> None:
+        self._db = db
+        self._used: dict[str, tuple[str, str]] = {}
+        self._new: list[dict[str, str]] = []
+        for chunk in in_chunks(wanted):
+            for key, request, target in db.execute(select(keys).where(keys.c.key.in_(chunk))):
+                self._used[key] = request, target
+
+    def targets(self) -> list[str]:
+        """Return the ids of all that was made under these keys before."""
+        return [target for _, target in self._used.values()]
+
+    def target(self, key: str, request: str) -> str | None:
+        """Return the id of what was made under the key, or `None` if nothing was.
+
+        Raises:
+            Conflict: It was another request.
+        """
+        used, target = self._used.get(key, (request, None))
+        if used != request:
+            raise Conflict(f"the idempotency key {key!r} was used with another request", provider="local")
+        return target
+
+    def use(self, key: str, request: str, target: str) -> None:
+        """Note that the key now stands for this request."""
+        self._used[key] = request, target
+        self._new.append({"key": key, "request": request, "target_id": target})
+
+    def save(self) -> None:
+        """Write the new ones."""
+        if self._new:
+            self._db.execute(keys.insert(), self._new)
