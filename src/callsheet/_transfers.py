@@ -38,10 +38,13 @@ def as_file(given: Any) -> File | FrameSequence | Component:
 
 
 def reporting(on_progress: OnProgress | None, name: str, total: int) -> Progress:
-    """Return what a provider awaits with the bytes done."""
+    """Return what a provider awaits with the bytes done; saying the same twice is heard once."""
+    last: int | None = None
 
     async def report(done: int) -> None:
-        if on_progress is not None:
+        nonlocal last
+        if on_progress is not None and done != last:
+            last = done
             answer = on_progress(Transfer(name, done, total))
             if inspect.isawaitable(answer):
                 await answer

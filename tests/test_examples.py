@@ -1,0 +1,132 @@
+"""The examples, run as their reader would."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import httpx
+import pytest
+
+import callsheet
+from callsheet import JobState
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+pytestmark = pytest.mark.anyio
+
+
+def run(example: str, *arguments: object, folder: Path) -> str:
+    """Run an example in a folder, with warnings as errors, and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / example), *map(str, arguments)],
+        cwd=folder,
+        env=os.environ | {"COLUMNS": "100", "HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def load(example: str) -> ModuleType:
+    """Import an example as a module."""
+    spec = importlib.util.spec_from_file_location(example.removesuffix(".py"), EXAMPLES / example)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+async def test_quickstart_tracks_its_own_source_tree(tmp_path: Path) -> None:
+    """The main job ends done, with at least 20 attachments that came back bit for bit."""
+    printed = run("quickstart.py", folder=tmp_path)
+
+    (attachments,) = re.findall(r"(\d+) attachments are the same, bit for bit", printed)
+    assert int(attachments) >= 20
+    assert re.findall(r"^state: +(\w+)", printed, re.MULTILINE) == ["done"]
+    async with callsheet.connect(f"local:{tmp_path}/quickstart-jobs") as client:
+        (job,) = await client.jobs.list().collect()
+        components = await client.components.list(job=job).collect()
+    assert (job.state, job.progress) == (JobState.DONE, 1.0)
+    assert len(components) == int(attachments)
+    downloads = tmp_path / "quickstart-jobs" / "downloads" / job.id
+    assert sorted(path.name for path in downloads.iterdir()) == sorted(part.name for part in components)
+
+
+async def test_quickstart_takes_files_and_folders(tmp_path: Path) -> None:
+    """Files that are named are packed instead, each with its archive entry, and a second run adds a job."""
+    folder = tmp_path / "plates"
+    folder.mkdir()
+    for name in ("a.exr", "b.exr"):
+        (folder / name).write_bytes(name.encode() * 1000)
+    (tmp_path / "c.mov").write_bytes(b"")
+
+    for _ in range(2):
+        printed = run("quickstart.py", "plates", "c.mov", folder=tmp_path)
+        assert "4 attachments are the same, bit for bit" in printed
+
+    async with callsheet.connect(f"local:{tmp_path}/quickstart-jobs") as client:
+        jobs = await client.jobs.list().collect()
+        names = [part.name async for part in client.components.list(job=jobs[0])]
+    assert [job.name for job in jobs] == ["Pack 3 files"] * 2
+    assert sorted(names) == ["c.mov.gz", "everything.zip", "plates_a.exr.gz", "plates_b.exr.gz"]
+
+
+async def test_worker_tracks_each_task(tmp_path: Path) -> None:
+    """Each task of the queue becomes one job, and the one that cannot be done shows why; twice makes no more."""
+    here = sorted(EXAMPLES.glob("*.py"))
+    tracker = f"local:{tmp_path}/jobs"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / "worker.py"), tracker],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "missing.mov failed" in done.stderr
+
+    async with callsheet.connect(tracker) as client:
+        jobs = await client.jobs.list().collect()
+    ended = {job.name: job.state for job in jobs}
+    expected = {f"Checksum {path.name}": JobState.DONE for path in here}
+    assert ended == expected | {"Checksum missing.mov": JobState.FAILED}
+    (failed,) = (job for job in jobs if job.state is JobState.FAILED)
+    assert "FileNotFoundError" in (failed.problem or "")
+
+
+async def test_service_awaits_the_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job is started, waited for and listed over HTTP, and each refusal has its status."""
+    monkeypatch.setenv("CALLSHEET_URL", f"local:{tmp_path}/jobs")
+    service = load("service.py")
+    async with service.lifespan(service.app) as state:
+
+        async def app(scope: dict, receive: object, send: object) -> None:
+            await service.app(scope | {"state": dict(state)}, receive, send)
+
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app), base_url="http://service"
+        ) as http:
+            started = await http.post("/jobs", json={"name": "Publish"}, headers={"Idempotency-Key": "k1"})
+            location = started.headers["Location"]
+            ended = await http.get(location, params={"wait": 30})
+            listed = await http.get("/jobs", params={"state": "done"})
+            missing = await http.get("/jobs/nope")
+            nonsense = await http.get("/jobs", params={"state": "gone"})
+            damaged = await http.get("/jobs", params={"cursor": "x"})
+
+    id_ = started.json()["id"]
+    done = {"id": id_, "name": "Publish", "state": "done", "progress": 1.0}
+    assert (started.status_code, location) == (202, f"/jobs/{id_}")
+    assert ended.json() == done
+    assert listed.json() == {"jobs": [done], "cursor": None}
+    assert [answer.status_code for answer in (missing, nonsense, damaged)] == [404, 400, 400]
+    assert "'gone' is not a state" in nonsense.json()["error"]
