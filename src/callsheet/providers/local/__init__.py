@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import getpass
+import logging
 import os
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import ClassVar, Self, TypeAlias, overload
+from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeAlias, TypeVar, overload
 
 import anyio
+from sqlalchemy import Connection
 
-from callsheet._errors import InvalidRequest, NotFound
+from callsheet._errors import InvalidRequest, NotFound, ResponseError, Timeout
 from callsheet._files import File, FrameSequence
 from callsheet._models import (
     Action,
@@ -26,8 +28,8 @@ from callsheet._models import (
     Position,
     Slice,
 )
-from callsheet.abc import CAPABILITIES, Progress, Provider
-from callsheet.providers.local import _components, _jobs, _queries, details
+from callsheet.abc import CAPABILITIES, Claim, Progress, Provider, Sweep
+from callsheet.providers.local import _components, _jobs, _leases, _queries, _sweeping, details
 from callsheet.providers.local._blobs import Blobs
 from callsheet.providers.local._directory import FILES
 from callsheet.providers.local._keys import request_hash
@@ -36,6 +38,11 @@ from callsheet.providers.local._store import Store
 from callsheet.providers.local.details import LocalComponent, LocalJob, LocalLocation
 
 __all__ = ["LocalComponent", "LocalJob", "LocalLocation", "LocalProvider", "Policy", "owner_policy"]
+
+logger = logging.getLogger("callsheet")
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Policy: TypeAlias = Callable[[Job, Action, str], bool]
 """Tells whether this user may do that with the job."""
@@ -144,7 +151,7 @@ class LocalProvider(Provider):
 
     async def get_jobs(self, ids: Sequence[str]) -> list[Job | None]:
         """Return the jobs in the order of their ids, `None` where there is none."""
-        return await self._store.read(_jobs.get, self.tracker, ids)
+        return await self._look(_jobs.get, self.tracker, ids)
 
     async def page_jobs(self, wanted: JobFilter, *, after: Position | None, size: int) -> Slice[Job]:
         """Return one page, by (`created_at`, `id`).
@@ -152,11 +159,11 @@ class LocalProvider(Provider):
         Raises:
             InvalidCursor: `after` is not a place in a listing of this tracker.
         """
-        return await self._store.read(_jobs.page, self.tracker, wanted, after, size)
+        return await self._look(_jobs.page, self.tracker, wanted, after, size)
 
     async def count_jobs(self, wanted: JobFilter) -> int:
         """Return how many jobs match."""
-        return await self._store.read(_queries.count, wanted)
+        return await self._look(_queries.count, wanted)
 
     async def update_jobs(self, ids: Sequence[str], changes: JobChanges) -> list[Job]:
         """Make the changes to all the jobs, or to none if one does not exist.
@@ -197,6 +204,60 @@ class LocalProvider(Provider):
         (job,) = await self.get_jobs([job_id])
         if job is None:
             raise _jobs.missing_job(job_id)
+        return job
+
+    async def _look(
+        self, read: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Read jobs, after those are declared lost whose worker fell silent."""
+
+        def checked(db: Connection) -> R:
+            _leases.check(db)
+            return read(db, *args, **kwargs)
+
+        try:
+            return await self._store.read(checked)
+        except _leases.Expired:
+            await self._reap()
+        return await self._store.read(read, *args, **kwargs)
+
+    async def _reap(self) -> None:
+        try:
+            await self._store.write(_leases.reap, None)
+        except (ResponseError, Timeout) as exc:
+            # Who only looks must be able to, on a full disk too.
+            logger.warning("jobs of silent workers could not be marked as lost: %s", exc)
+
+    # -- watching and tracking -------------------------------------------------------------------------------
+
+    async def sweep(self, ids: Collection[str], wanted: Iterable[JobFilter], mark: Any) -> Sweep:
+        """Look once at all watched jobs: with a mark, by one query for all that changed since."""
+        return await self._look(_sweeping.sweep, self.tracker, ids, list(wanted), mark)
+
+    async def claim_job(self, job: NewJob | str, *, lease: float, grace: float) -> Claim:
+        """Make a job, or adopt one by id, set it RUNNING, and take its lease, in one transaction.
+
+        Raises:
+            Conflict: Another worker holds the job's lease; or the job's key was used for another request.
+            NotFound: There is no job of that id.
+        """
+        target = job if isinstance(job, str) else _jobs.NewRow.of(job, user=self.user)
+        key = None if isinstance(job, str) else job.idempotency_key
+        length = round((lease + grace) * 1_000_000)
+        made, token = await self._store.write(_leases.claim, (target, length), key=key)
+        return Claim(made, token)
+
+    async def beat_job(self, claim: Claim, changes: JobChanges) -> Job:
+        """Renew the lease, make the changes in the same transaction, and return the job.
+
+        A job that was cancelled, or ended otherwise, from elsewhere is returned as it is: only an ended state
+        is written over that, with its problem, progress and message.
+
+        Raises:
+            LeaseLost: The job was given to another worker or declared lost; nothing was written.
+            NotFound: The job is gone.
+        """
+        job: Job = await self._store.write(_leases.beat, (claim.job.id, claim.token, changes))
         return job
 
     # -- components ------------------------------------------------------------------------------------------

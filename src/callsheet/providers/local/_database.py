@@ -39,7 +39,6 @@ class Transaction:
 @attrs.frozen
 class _Engines:
     file: tuple[int, int]
-    identity: str
     reading: Engine
     writing: Engine
 
@@ -92,12 +91,6 @@ class Database:
         if engines is not None:
             engines.close()
 
-    @property
-    def identity(self) -> str:
-        """The id of the database that was last used, another one than that of any other database."""
-        assert self._engines is not None
-        return self._engines.identity
-
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Read from one state of the database."""
@@ -141,14 +134,14 @@ class Database:
                 db.exec_driver_sql("BEGIN IMMEDIATE")
                 if mode != "wal":
                     raise ConfigError(f"{self._path}: SQLite cannot keep a log here", provider="local")
-                identity = prepare(db, str(self._path))
+                prepare(db, str(self._path))
                 db.commit()
         except BaseException:
             setup.dispose()
             raise
         file = _file(self._path)
         assert file is not None
-        return _Engines(file, identity, _engine(self._path, "BEGIN", self._busy, size=READERS), setup)
+        return _Engines(file, _engine(self._path, "BEGIN", self._busy, size=READERS), setup)
 
 
 _BUMP = (

@@ -22,12 +22,12 @@ from sqlalchemy import (
 )
 
 from callsheet._errors import InvalidCursor
-from callsheet._models import JobFilter, Position
+from callsheet._models import Job, JobFilter, Position
 from callsheet.providers.local._rows import json_text
 from callsheet.providers.local._schema import jobs
 from callsheet.providers.local._stamps import to_us
 
-__all__ = ["conditions", "count", "in_chunks", "page", "place"]
+__all__ = ["conditions", "count", "in_chunks", "page", "place", "place_of"]
 
 CHUNK = 500
 """Ids in one `IN (…)`: far below the fewest variables that a build of SQLite allows (999)."""
@@ -65,6 +65,12 @@ def place(after: Position | None) -> Place | None:
         return Place(to_us(datetime.fromisoformat(after.key)), after.ids[-1])
     except (ValueError, TypeError, IndexError, OverflowError) as exc:
         raise InvalidCursor("the cursor is not one of the local tracker", provider="local") from exc
+
+
+def place_of(job: Job) -> Place:
+    """Return the place right after the job."""
+    assert job.created_at is not None
+    return Place(to_us(job.created_at), job.id)
 
 
 def page(db: Connection, wanted: JobFilter, after: Place | None, size: int) -> list[Sequence[Any]]:

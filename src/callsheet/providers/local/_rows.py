@@ -79,7 +79,7 @@ def job_of_mapping(tracker: str, row: Mapping[str, Any]) -> Job:
 
 
 def component_of(row: Sequence[Any]) -> Component:
-    """Return the component of a row with all columns of `components`, and a link's job and role or `None`s."""
+    """Return the component of a row with all columns of `components`, and a link's job and role."""
     raw = dict(zip(_COMPONENT_COLUMNS, row, strict=True))
     return Component(
         id=raw["id"],

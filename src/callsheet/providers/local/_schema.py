@@ -91,7 +91,8 @@ for _rare in (jobs.c.type, jobs.c.item):
         postgresql_where=_given,
     )
 _leased = jobs.c.lease_until.is_not(None)
-Index("jobs_lease", jobs.c.boot, jobs.c.lease_until, sqlite_where=_leased, postgresql_where=_leased)
+for _name, _moment in {"until": jobs.c.lease_until, "from": jobs.c.lease_until - jobs.c.lease_length}.items():
+    Index(f"jobs_lease_{_name}", jobs.c.boot, _moment, sqlite_where=_leased, postgresql_where=_leased)
 
 tombstones = Table(
     "tombstones",
@@ -147,8 +148,8 @@ keys = Table(
 """Idempotency keys with a hash of their request and what they made. Kept for good."""
 
 
-def prepare(db: Connection, where: str) -> str:
-    """Make the tables unless they are there, and return the database's own id. Call it inside a transaction.
+def prepare(db: Connection, where: str) -> None:
+    """Make the tables unless they are there. Call it inside a transaction.
 
     Raises:
         ConfigError: The database is not callsheet's, or of a newer version.
@@ -156,11 +157,10 @@ def prepare(db: Connection, where: str) -> str:
     names = inspect(db).get_table_names()
     if not names:
         metadata.create_all(db)
-        identity = uuid.uuid4().hex
-        facts = {"application": APPLICATION, "schema": str(VERSION), "tracker": identity}
+        facts = {"application": APPLICATION, "schema": str(VERSION), "tracker": uuid.uuid4().hex}
         db.execute(meta.insert(), [{"name": name, "value": value} for name, value in facts.items()])
         db.execute(counters.insert(), [{"name": "seq", "value": 0}])
-        return identity
+        return
     facts = {}
     if {"meta", "counters", "jobs"} <= set(names):
         facts = {row.name: row.value for row in db.execute(select(meta))}
@@ -172,4 +172,3 @@ def prepare(db: Connection, where: str) -> str:
             " install a newer callsheet",
             provider="local",
         )
-    return facts["tracker"]
