@@ -68,6 +68,8 @@ class Query(Generic[T]):
         Raises:
             InvalidCursor: It is damaged, or belongs to another query or tracker.
         """
+        if not isinstance(cursor, str):
+            raise InvalidCursor(f"cursor: it must be a text, not {type(cursor).__name__}")
         try:
             plain = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
             version, tracker, fingerprint = plain["v"], plain["t"], plain["f"]
@@ -80,9 +82,14 @@ class Query(Generic[T]):
             raise InvalidCursor(f"cursor: it belongs to the tracker {tracker!r}, not to {self.tracker}")
         if fingerprint != self.fingerprint:
             raise InvalidCursor("cursor: it belongs to a listing with other filters or another order")
-        if not isinstance(key, str) or not all(isinstance(id_, str) for id_ in ids):
+        if not all(map(_is_text, [key, *ids])):
             raise InvalidCursor("cursor: it is damaged")
         return Position(key, ids)
+
+
+def _is_text(value: object) -> bool:
+    # JSON can spell a lone surrogate, which no tracker can be asked for.
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 class Listing(Generic[T]):
@@ -130,10 +137,10 @@ class Listing(Generic[T]):
         """Return the items that are left, or the first `limit` of them.
 
         Raises:
-            InvalidRequest: `limit` is negative.
+            InvalidRequest: `limit` is not a number of items.
         """
-        if limit is not None and limit < 0:
-            raise InvalidRequest(f"limit must not be negative: {limit!r}")
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+            raise InvalidRequest(f"limit must be a number of items from 0 up, not {limit!r}")
         items: list[T] = []
         while limit is None or len(items) < limit:
             try:

@@ -1,0 +1,193 @@
+"""One tracker for the behaviour tests: how to reach it, and the hand of some other program on its jobs.
+
+A tracker joins the suite with one class here and its name in `RIGS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, ClassVar, Self
+from urllib.parse import unquote, urlsplit
+
+from anyio.lowlevel import checkpoint
+from support.memory import MemoryProvider, MemoryTracker, NarrowProvider
+from support.wrapping import Wrapping, wrap
+
+from callsheet import Client, Job, JobState, NewJob
+from callsheet.abc import CAPABILITIES, Provider
+from callsheet.providers.local import LocalProvider
+
+__all__ = ["RIGS", "Rig"]
+
+
+class Rig(ABC):
+    """A tracker of its own for one test, which knows it by what is written here.
+
+    Attributes:
+        kind: The provider's class.
+        capabilities: What it can do; the rest must be refused.
+        atomic: Whether many jobs are made or changed all or none.
+        default_type: The type of a job that was given none.
+        url: What `connect` takes to reach the same tracker from another process, if that is possible.
+    """
+
+    kind: ClassVar[type[Provider]]
+    capabilities: ClassVar[frozenset[str]]
+    atomic: ClassVar[bool] = True
+    default_type: ClassVar[str | None] = None
+    url: str | None = None
+    user = "jane"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self.hand = await self._stack.enter_async_context(self.another_client())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    @abstractmethod
+    def provider(self) -> Provider:
+        """Return a new provider of this tracker, not open yet, acting for `user`."""
+
+    @abstractmethod
+    async def snapshot(self) -> object:
+        """Return the tracker's whole state: two are equal if nothing has happened between them."""
+
+    @abstractmethod
+    async def fetch(self, url: str) -> bytes:
+        """Return what a component's URL leads to."""
+
+    def another_client(self) -> Client[Any]:
+        """Return a new client of this tracker, not open yet."""
+        return Client(self.provider())
+
+    def wrapped(self, **facts: Any) -> Wrapping:
+        """Return a new provider of this tracker that notes its calls, and can be made to fail."""
+        return wrap(self.provider(), **facts)
+
+    def supports(self, *words: str) -> bool:
+        """Tell whether the tracker can do all of that."""
+        return self.capabilities.issuperset(words)
+
+    @property
+    def name(self) -> str:
+        """What errors say as `.provider`."""
+        return self.kind.name
+
+    # -- the hand of another program -------------------------------------------------------------------------
+
+    async def make_job(self, name: str = "render", **fields: Any) -> Job:
+        """Make a job."""
+        return await self.hand.jobs.create(name, **fields)
+
+    async def make_jobs(self, number: int, **fields: Any) -> list[Job]:
+        """Make jobs `job 0` and so on, in the order of their creation."""
+        made: list[Job] = []
+        for start in range(0, number, 500):
+            names = [f"job {index}" for index in range(start, min(start + 500, number))]
+            made += await self.hand.jobs.create_many([NewJob(name=name, **fields) for name in names])
+        return made
+
+    async def start(self, job: Job) -> Job:
+        """Let the job run."""
+        return await self.hand.jobs.update(job, state=JobState.RUNNING)
+
+    async def finish(self, *jobs: Job) -> list[Job]:
+        """Let the jobs end well."""
+        return await self.hand.jobs.update_many(jobs, state=JobState.DONE)
+
+    async def fail(self, job: Job, problem: str) -> Job:
+        """Let the job fail for that reason."""
+        return await self.hand.jobs.update(job, state=JobState.FAILED, problem=problem)
+
+    async def cancel(self, job: Job) -> Job:
+        """Cancel the job from elsewhere."""
+        return await self.hand.jobs.cancel(job)
+
+    async def vanish(self, job: Job) -> None:
+        """Remove the job."""
+        await self.hand.jobs.delete(job)
+
+    async def tick(self) -> None:
+        """Let the tracker's time go on, where it has a time of its own."""
+        await checkpoint()
+
+
+class LocalRig(Rig):
+    """The local tracker in a folder of the test."""
+
+    kind = LocalProvider
+    # The table of the design: everything but what only vendors' trackers can be told.
+    capabilities = CAPABILITIES - {
+        *("create(template=)", "create(parameters=)", "create(outputs=)", "create(vendor=)")
+    }
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / "tracker")
+        self.url = f"local:{self.folder}"
+
+    def provider(self) -> LocalProvider:
+        return LocalProvider(self.folder, user=self.user, watch_interval=0.02)
+
+    async def snapshot(self) -> object:
+        database = sqlite3.connect(self.folder / "callsheet.db")
+        try:
+            # The counter ticks with each transaction, also with one that found nothing to do.
+            rows = [row for row in database.iterdump() if '"counters"' not in row]
+        finally:
+            database.close()
+        files = {
+            str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted((self.folder / "files").glob("??/*"))
+        }
+        return rows, files
+
+    async def fetch(self, url: str) -> bytes:
+        parts = urlsplit(url)
+        assert (parts.scheme, parts.netloc) == ("file", "")
+        return Path(unquote(parts.path)).read_bytes()
+
+
+class MemoryRig(Rig):
+    """A tracker in memory that can do everything: it shows that the suite knows no vendor."""
+
+    kind = MemoryProvider
+    capabilities = LocalRig.capabilities
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.state = MemoryTracker(f"memory:{folder.name}")
+
+    def provider(self) -> Provider:
+        return self.kind(self.state, user=self.user)  # type: ignore[call-arg]  # both kinds take this
+
+    async def snapshot(self) -> object:
+        return self.state.snapshot()
+
+    async def fetch(self, url: str) -> bytes:
+        return self.state.bytes[url.removeprefix("memory:")]
+
+
+class NarrowRig(MemoryRig):
+    """A tracker that lacks much: it shows that what is missing is refused."""
+
+    kind = NarrowProvider
+    capabilities = NarrowProvider.capabilities
+    atomic = False
+
+    async def __aenter__(self) -> Self:
+        # The hand of the tracker's own people, who can do everything.
+        self.hand = await self._stack.enter_async_context(Client(MemoryProvider(self.state, user=self.user)))
+        return self
+
+
+RIGS: list[type[Rig]] = [LocalRig, MemoryRig, NarrowRig]
