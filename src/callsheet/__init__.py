@@ -99,4 +99,3 @@ __all__ = [
 for _name in __all__:
     if hasattr(_object := globals()[_name], "__module__") and not isinstance(_object, type(UNSET)):
         _object.__module__ = __name__
-del _name, _object

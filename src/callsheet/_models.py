@@ -73,7 +73,7 @@ class Record:
     id: str
     raw: Mapping[str, Any] = attrs.field(factory=dict, eq=False, repr=False)
     """The tracker's own record, decoded, with every field it sent."""
-    _reader: Callable[[Any], Any] | None = attrs.field(default=None, eq=False, repr=False)
+    _reader: Callable[[Any], Any] | None = attrs.field(default=None, alias="reader", eq=False, repr=False)
 
     @cached_property
     def details(self) -> Any:

@@ -98,7 +98,7 @@ class LocalProvider(Provider):
 
     @property
     def tracker(self) -> str:
-        """`local:` and the absolute path of the directory, without symlinks."""
+        """A URL of the scheme `local` with the absolute path of the directory, without symlinks."""
         return f"local:{self.directory}"
 
     @property
