@@ -9,6 +9,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeAlias, TypeVar, overload
 
@@ -31,13 +32,23 @@ from callsheet._models import (
 from callsheet.abc import CAPABILITIES, Claim, Progress, Provider, Sweep
 from callsheet.providers.local import _components, _jobs, _leases, _queries, _sweeping, details
 from callsheet.providers.local._blobs import Blobs
+from callsheet.providers.local._creating import new_rows
 from callsheet.providers.local._directory import FILES
+from callsheet.providers.local._garbage import Garbage, claim_all, collect
 from callsheet.providers.local._keys import request_hash
 from callsheet.providers.local._rows import LOCATION
 from callsheet.providers.local._store import Store
 from callsheet.providers.local.details import LocalComponent, LocalJob, LocalLocation
 
-__all__ = ["LocalComponent", "LocalJob", "LocalLocation", "LocalProvider", "Policy", "owner_policy"]
+__all__ = [
+    "Garbage",
+    "LocalComponent",
+    "LocalJob",
+    "LocalLocation",
+    "LocalProvider",
+    "Policy",
+    "owner_policy",
+]
 
 logger = logging.getLogger("callsheet")
 
@@ -144,7 +155,7 @@ class LocalProvider(Provider):
             AttachError: A file could not be stored; no job was made. Files that could are found again by the
                 same call with the same key.
         """
-        rows = [_jobs.NewRow.of(job, user=self.user) for job in new]
+        rows = await new_rows(self, self._store, new)
         key = new[0].idempotency_key if len(new) == 1 else None
         jobs: list[Job] = await self._store.write(_jobs.create, rows, key=key)
         return jobs
@@ -413,12 +424,36 @@ class LocalProvider(Provider):
             return details.read_component(record)
         return details.read_location(record)
 
+    async def collect_garbage(self, *, dry_run: bool = False) -> list[Garbage]:
+        """Remove the bytes of components that were deleted, and parts of uploads that were given up.
+
+        An upload that was killed begins anew after that. Other processes may go on using the tracker.
+
+        Args:
+            dry_run: Remove nothing, only tell what would be.
+
+        Returns:
+            What was removed, by path.
+
+        Raises:
+            Conflict: An upload is running, here or in another process; nothing was removed.
+        """
+        descriptor = await self._blobs.open_lock()
+        try:
+            claim_all(descriptor, self._blobs.directory)
+            used = await self._store.read(_components.digests)
+            return await self._blobs.threads.run(
+                partial(collect, self._blobs.directory, used, dry_run=dry_run)
+            )
+        finally:
+            os.close(descriptor)
+
 
 def _login() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a user id without a name, as in many containers
-        return str(os.getuid())
+    except (OSError, KeyError, ImportError):  # a user id without a name, as in many containers
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
 
 
 def _missing_location(name_or_id: str) -> NotFound:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -14,7 +15,7 @@ from callsheet._errors import IntegrityError, QuotaExceeded, Timeout
 from callsheet._files import CHUNK, File
 from callsheet._threads import Threads
 from callsheet.abc import Progress
-from callsheet.providers.local._handle import Handle
+from callsheet.providers.local._handle import Handle, acquire
 from callsheet.providers.local._locks import lock
 from callsheet.providers.local._parts import Part, claim
 from callsheet.providers.local._trouble import translating
@@ -60,8 +61,7 @@ class Blobs:
     @asynccontextmanager
     async def uploading(self) -> AsyncIterator[None]:
         """Keep what is stored inside from being taken for garbage, until it has a row."""
-        with translating(self.directory):
-            descriptor = await self.threads.run(self.open_lock)
+        descriptor = await self.open_lock()
         try:
             with anyio.move_on_after(STALL) as patience:
                 # A thread that waits could not be told to stop, and nobody tells when a lock is free.
@@ -73,9 +73,14 @@ class Blobs:
         finally:
             os.close(descriptor)
 
-    def open_lock(self) -> int:
+    async def open_lock(self) -> int:
         """Return a new descriptor of the file that uploads and the collector of garbage lock."""
-        return os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+        def open_it() -> int:
+            return os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+
+        with translating(self.directory):
+            return await acquire(self.threads, open_it, os.close)
 
     async def put(self, file: File, progress: Progress) -> tuple[int, str]:
         """Store the file's content; return its size and SHA-256 once the bytes are on disk.
@@ -84,9 +89,10 @@ class Blobs:
             IntegrityError: The source changed while it was read.
             OSError: The source cannot be read.
         """
-        part = await self.threads.run(claim, file, self.directory)
+        part = await acquire(self.threads, partial(claim, file, self.directory), Part.close)
         try:
-            while await self.within(part.rehash, file.name):
+            while part.has_rest:
+                await self.within(part.rehash, file.name)
                 await progress(part.done)
             await self._fill(part, file, progress)
             await self.within(part.sync, file.name)
@@ -101,13 +107,14 @@ class Blobs:
         async with file.open(self.threads, start=part.done) as reader:
             if reader.identity != part.identity:
                 raise IntegrityError(f"file {file.name!r} changed while it was read", provider="local")
-            more = True
-            while more:
+            chunk = b"-"
+            while chunk:
                 with anyio.move_on_after(STALL) as patience:
-                    more = bool(await reader.read(part.write))
+                    chunk = await reader.read(part.write)
                 if patience.cancelled_caught:
                     raise _stalled(file.name)
-                await progress(part.done)
+                if chunk:
+                    await progress(part.done)
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -117,8 +124,8 @@ class Blobs:
         Raises:
             IntegrityError: It is not there, or not all of it.
         """
-        descriptor = await self.threads.run(_open_whole, self.path(digest), size, name)
-        return Chunks(self, descriptor, name, start)
+        opening = partial(_open_whole, self.path(digest), size, name, start)
+        return Chunks(self, await acquire(self.threads, opening, os.close), name)
 
     async def within(self, function: Callable[[], R], name: str) -> R:
         """Call the function in a thread, which is left alone if it takes too long."""
@@ -130,11 +137,10 @@ class Blobs:
 class Chunks:
     """The bytes of one stored file, in chunks of at most 1 MiB. Close it."""
 
-    def __init__(self, blobs: Blobs, descriptor: int, name: str, start: int) -> None:
+    def __init__(self, blobs: Blobs, descriptor: int, name: str) -> None:
         self._blobs = blobs
         self._handle = Handle(descriptor)
         self._name = name
-        self._place = start
 
     def __aiter__(self) -> Self:
         return self
@@ -144,22 +150,21 @@ class Chunks:
             chunk = await self._blobs.within(self._read, self._name)
         if not chunk:
             raise StopAsyncIteration
-        self._place += len(chunk)
         return chunk
 
     def _read(self) -> bytes:
         with self._handle.using() as descriptor:
-            return os.pread(descriptor, CHUNK, self._place)
+            return os.read(descriptor, CHUNK)
 
     def close(self) -> None:
         """Close the file."""
         self._handle.close()
 
 
-def _open_whole(path: Path, size: int, name: str) -> int:
+def _open_whole(path: Path, size: int, name: str, start: int) -> int:
     with translating(path.parent.parent):
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY)
         except FileNotFoundError as exc:
             raise IntegrityError(
                 f"the bytes of component {name} are gone ({path})", provider="local"
@@ -168,6 +173,7 @@ def _open_whole(path: Path, size: int, name: str) -> int:
         if found != size:
             os.close(descriptor)
             raise IntegrityError(f"component {name} has {found} bytes of {size} ({path})", provider="local")
+        os.lseek(descriptor, start, os.SEEK_SET)
         return descriptor
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 from sqlalchemy import Connection, Select, func, null, select
@@ -30,7 +30,9 @@ __all__ = [
     "store",
 ]
 
-Row = dict[str, Any]
+Row: TypeAlias = dict[str, Any]
+
+FRAME = "frame"
 
 
 def missing_component(component_id: str) -> NotFound:
@@ -76,6 +78,12 @@ def members(db: Connection, component_id: str) -> list[Component]:
     query = select(components, null().label("job_id"), null().label("role"))
     query = query.where(components.c.parent_id == component_id).order_by(components.c.id)
     return [component_of(row) for row in db.execute(query)]
+
+
+def digests(db: Connection) -> set[str]:
+    """Return the SHA-256 of all content that a component refers to."""
+    query = select(components.c.checksum).where(components.c.checksum.is_not(None)).distinct()
+    return {checksum.removeprefix("sha256:") for checksum in db.execute(query).scalars()}
 
 
 def find(db: Connection, key: str, request: str) -> Component | None:
@@ -161,7 +169,7 @@ def _rows(transaction: Transaction, new: NewFile) -> list[Row]:
     whole: Row = {"parent_id": None, "kind": "sequence" if new.frames else "file"}
     whole |= {"id": ids[0], "name": new.name, "size": new.size, "checksum": new.checksum}
     frames: list[Row] = [
-        {"id": id_, "parent_id": ids[0], "kind": "frame", "name": name, "size": size, "checksum": checksum}
+        {"id": id_, "parent_id": ids[0], "kind": FRAME, "name": name, "size": size, "checksum": checksum}
         for id_, (name, size, checksum) in zip(ids[1:], new.frames, strict=True)
     ]
     return [row | common for row in (whole, *frames)]
@@ -179,21 +187,27 @@ def link(
 ) -> list[list[Component] | Exception]:
     """Attach components to jobs; each call all or none."""
     db = transaction.db
-    found = get(db, list({id_ for _, ids in wanted for id_ in ids}))
     answers: list[list[Component] | Exception] = []
     for job_id, ids in wanted:
-        gone = [id_ for id_ in ids if id_ not in found]
         try:
             _check_job(db, job_id)
+            check(db, ids)
         except NotFound as exc:
             answers.append(exc)
-            continue
-        if gone:
-            answers.append(missing_component(gone[0]))
             continue
         link_rows(db, job_id, ids, role="output")
         answers.append(_linked(db, job_id, ids))
     return answers
+
+
+def check(db: Connection, ids: Sequence[str]) -> None:
+    """Raise `NotFound` for the first of the components that does not exist."""
+    there: set[str] = set()
+    for chunk in in_chunks(ids):
+        there.update(db.execute(select(components.c.id).where(components.c.id.in_(chunk))).scalars())
+    for id_ in ids:
+        if id_ not in there:
+            raise missing_component(id_)
 
 
 def link_rows(db: Connection, job_id: str, component_ids: Sequence[str], *, role: str) -> None:
@@ -235,7 +249,7 @@ def remove_orphans(db: Connection, ids: Collection[str]) -> None:
     for chunk in in_chunks(ids):
         held = set(db.execute(select(links.c.component_id).where(links.c.component_id.in_(chunk))).scalars())
         orphans = [id_ for id_ in chunk if id_ not in held]
-        db.execute(components.delete().where(components.c.id.in_(orphans)))
+        db.execute(components.delete().where(components.c.id.in_(orphans), components.c.kind != FRAME))
         _remove_rest(db, orphans)
 
 

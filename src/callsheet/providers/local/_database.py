@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, upda
 from callsheet._errors import ConfigError, Outcome, ResponseError, Unavailable
 from callsheet._models import same_json
 from callsheet.providers.local._directory import DATABASE, FILES, claimed
-from callsheet.providers.local._schema import counters, prepare
+from callsheet.providers.local._schema import counters, make, recognise
 from callsheet.providers.local._stamps import now_us
 from callsheet.providers.local._trouble import translating
 
@@ -59,7 +59,7 @@ class Database:
         self.tracker = tracker
         self._path = directory / DATABASE
         self._busy = busy
-        self._lock = threading.Lock()
+        self._opening = threading.Lock()
         self._engines: _Engines | None = None
 
     def open(self) -> None:
@@ -72,22 +72,20 @@ class Database:
         try:
             with translating(self.directory), claimed(self.directory):
                 # SQLite gives its other files the mode of this one.
-                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
                 engines = self._connect()
                 (self.directory / FILES / "tmp").mkdir(mode=0o700, parents=True, exist_ok=True)
         except ResponseError as exc:
             if exc.code not in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
                 raise
             raise ConfigError(f"{self._path} is not a database of callsheet", provider="local") from exc
-        with self._lock:
-            self._engines, old = engines, self._engines
+        old, self._engines = self._engines, engines
         if old is not None:
             old.close()
 
     def close(self) -> None:
-        """Close all connections that are not in use; the others close when they are given back."""
-        with self._lock:
-            engines, self._engines = self._engines, None
+        """Close all connections; none may be in use."""
+        engines, self._engines = self._engines, None
         if engines is not None:
             engines.close()
 
@@ -115,33 +113,40 @@ class Database:
                 )
 
     def _current(self) -> _Engines:
-        engines = self._engines
-        if engines is None:
-            raise ConfigError("the local tracker is not open: use `async with`", provider="local")
-        if engines.file == (found := _file(self._path)):
-            return engines
-        if found is None:
-            raise Unavailable(f"the tracker's directory {self.directory} is gone", provider="local")
-        self.open()
-        return self._current()
+        """Return the connections to what is at our path now, made anew if that is another file."""
+        with self._opening:
+            if self._engines is None:
+                raise ConfigError("the local tracker is not open: use `async with`", provider="local")
+            found = _file(self._path)
+            if found is None:
+                raise Unavailable(f"the tracker's database {self._path} is gone", provider="local")
+            if self._engines.file != found:
+                self.open()
+            return self._engines
 
     def _connect(self) -> _Engines:
-        setup = _engine(self._path, "BEGIN IMMEDIATE", self._busy, size=1)
+        writing = _engine(self._path, "BEGIN IMMEDIATE", self._busy, size=1)
         try:
-            with setup.connect() as db:
-                db.exec_driver_sql("ROLLBACK")
-                mode = db.exec_driver_sql("PRAGMA journal_mode=WAL").scalar_one()
-                db.exec_driver_sql("BEGIN IMMEDIATE")
-                if mode != "wal":
-                    raise ConfigError(f"{self._path}: SQLite cannot keep a log here", provider="local")
-                prepare(db, str(self._path))
-                db.commit()
+            with writing.connect() as db:
+                known = recognise(db, str(self._path))
+            self._keep_log()
+            if not known:
+                with writing.begin() as db:
+                    make(db)
+            file = _file(self._path)
+            if file is None:
+                raise Unavailable(f"the tracker's database {self._path} is gone", provider="local")
         except BaseException:
-            setup.dispose()
+            writing.dispose()
             raise
-        file = _file(self._path)
-        assert file is not None
-        return _Engines(file, _engine(self._path, "BEGIN", self._busy, size=READERS), setup)
+        return _Engines(file, _engine(self._path, "BEGIN", self._busy, size=READERS), writing)
+
+    def _keep_log(self) -> None:
+        """Let readers and the writer not wait for each other: https://sqlite.org/wal.html."""
+        with closing(_connection(self._path, self._busy)) as connection:
+            (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        if mode != "wal":
+            raise ConfigError(f"{self._path}: SQLite cannot keep a log on this file system", provider="local")
 
 
 _BUMP = (
@@ -161,29 +166,34 @@ def _file(path: Path) -> tuple[int, int] | None:
 
 
 def _engine(path: Path, begin: str, busy: float, *, size: int) -> Engine:
-    def connect() -> sqlite3.Connection:
-        # `mode=rw` never makes a database, which a plain path would if ours had just been moved away.
-        connection = sqlite3.connect(
-            f"file:{quote(str(path))}?mode=rw",
-            uri=True,
-            timeout=busy,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        try:
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.create_function("has_attributes", 2, _has_attributes, deterministic=True)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
     # Without a limit: an abandoned reader may hold its connection a moment longer than its caller stays.
     engine = create_engine(
-        "sqlite+pysqlite://", creator=connect, poolclass=QueuePool, pool_size=size, max_overflow=-1
+        "sqlite+pysqlite://",
+        creator=lambda: _connection(path, busy),
+        poolclass=QueuePool,
+        pool_size=size,
+        max_overflow=-1,
     )
     event.listen(engine, "begin", lambda db: db.exec_driver_sql(begin))
     return engine
+
+
+def _connection(path: Path, busy: float) -> sqlite3.Connection:
+    # `mode=rw` never makes a database, which a plain path would if ours had just been moved away.
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}?mode=rw",
+        uri=True,
+        timeout=busy,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.create_function("has_attributes", 2, _has_attributes, deterministic=True)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _has_attributes(stored: str, wanted: str) -> bool:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from callsheet._errors import ConfigError, Denied
-from callsheet.providers.local._locks import lock
+from callsheet.providers.local._locks import locked_directory
 
 __all__ = ["DATABASE", "FILES", "check_file_system", "claimed"]
 
@@ -37,13 +37,9 @@ def claimed(directory: Path) -> Iterator[None]:
     """
     check_file_system(directory)
     _make(directory)
-    handle = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        lock(handle)
+    with locked_directory(directory):
         _check_owner(directory)
         yield
-    finally:
-        os.close(handle)
 
 
 def check_file_system(directory: Path, mounts: str | None = None) -> None:

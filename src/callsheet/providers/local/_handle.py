@@ -1,4 +1,4 @@
-"""An open file that a thread may still use when nobody waits for it any more."""
+"""Open files that threads may still use, or may be about to open, when nobody waits for them any more."""
 
 from __future__ import annotations
 
@@ -6,10 +6,39 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from callsheet._errors import Timeout
+from callsheet._threads import Threads
 
-__all__ = ["Handle"]
+__all__ = ["Handle", "acquire"]
+
+R = TypeVar("R")
+
+
+async def acquire(threads: Threads, make: Callable[[], R], release: Callable[[R], object]) -> R:
+    """Call `make` in a thread and return what it made; should nobody wait for it any more, release it."""
+    lock = threading.Lock()
+    made: list[R] = []
+    left = False
+
+    def call() -> None:
+        result = make()
+        with lock:
+            if not left:
+                made.append(result)
+                return
+        release(result)
+
+    try:
+        await threads.run(call, abandon=True)
+    except BaseException:
+        with lock:
+            left = True
+        for result in made:
+            release(result)
+        raise
+    return made[0]
 
 
 class Handle:

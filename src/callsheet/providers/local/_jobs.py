@@ -10,8 +10,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from callsheet._errors import CallsheetError, Conflict, NotFound
 from callsheet._models import Job, JobChanges, JobFilter, JobState, NewJob, Position, Slice
-from callsheet.providers.local import _queries
-from callsheet.providers.local._components import link_rows, remove_orphans
+from callsheet.providers.local import _components, _queries
 from callsheet.providers.local._database import Transaction
 from callsheet.providers.local._keys import Keys, request_hash
 from callsheet.providers.local._queries import in_chunks
@@ -77,13 +76,16 @@ class NewRow:
     component_ids: Sequence[str] = ()
 
     @classmethod
-    def of(cls, new: NewJob, *, user: str, files: Sequence[tuple[str, str]] = ()) -> NewRow:
+    def of(
+        cls, new: NewJob, *, user: str, files: Sequence[str] = (), component_ids: Sequence[str] = ()
+    ) -> NewRow:
         """Return the row that a `NewJob` asks for.
 
         Args:
             new: The job, with its key.
             user: Whose it is unless it says so.
-            files: Name and component id of each of its files.
+            files: What tells its files from those of another request.
+            component_ids: Its files.
         """
         assert new.idempotency_key is not None
         columns = {
@@ -96,8 +98,8 @@ class NewRow:
             "item": new.item,
             "attributes": json_text(new.attributes or {}),
         }
-        request = request_hash("create", columns, [name for name, _ in files])
-        return cls(columns, new.idempotency_key, request, [id_ for _, id_ in files])
+        request = request_hash("create", columns, list(files))
+        return cls(columns, new.idempotency_key, request, component_ids)
 
 
 def create(transaction: Transaction, wanted: list[list[NewRow]]) -> list[list[Job] | Exception]:
@@ -119,7 +121,7 @@ def create(transaction: Transaction, wanted: list[list[NewRow]]) -> list[list[Jo
     for call, answer in zip(wanted, answers, strict=True):
         for new, job in zip(call, answer if isinstance(answer, list) else (), strict=False):
             if new.component_ids:
-                link_rows(transaction.db, job.id, new.component_ids, role="input")
+                _components.link_rows(transaction.db, job.id, new.component_ids, role="input")
     return answers
 
 
@@ -127,10 +129,11 @@ def _made(
     transaction: Transaction, call: list[NewRow], known: Keys, rows: dict[str, Row]
 ) -> tuple[list[Row], list[Row]]:
     """Return the rows that answer the call, and those of them that are new. All keys first: all or none."""
-    targets = [known.target(new.key, new.request) for new in call]
-    for new, target in zip(call, targets, strict=True):
+    for new in call:
+        target = known.target(new.key, new.request)
         if target is not None and target not in rows:
             raise _deleted(new.key, target)
+        _components.check(transaction.db, new.component_ids)
     made: list[Row] = []
     added: list[Row] = []
     for new, id_ in zip(call, new_ids(len(call), transaction.now), strict=True):
@@ -275,7 +278,7 @@ def delete(transaction: Transaction, wanted: list[str]) -> list[Exception | None
         held = set(db.execute(select(links.c.component_id).where(links.c.job_id.in_(chunk))).scalars())
         db.execute(links.delete().where(links.c.job_id.in_(chunk)))
         db.execute(jobs.delete().where(jobs.c.id.in_(chunk)))
-        remove_orphans(db, held)
+        _components.remove_orphans(db, held)
     if found:
         db.execute(tombstones.insert(), [{"id": id_, "seq": transaction.seq} for id_ in found])
     left = set(found)

@@ -13,12 +13,21 @@ from callsheet.providers.local._queries import in_chunks
 from callsheet.providers.local._rows import json_text
 from callsheet.providers.local._schema import keys
 
-__all__ = ["Keys", "request_hash"]
+__all__ = ["Keys", "request_hash", "used"]
 
 
 def request_hash(*request: Any) -> str:
     """Return what tells this request from others under the same key."""
     return hashlib.sha256(json_text(request).encode()).hexdigest()
+
+
+def used(db: Connection, wanted: Iterable[str]) -> set[str]:
+    """Return those of the keys that were used before."""
+    return {
+        key
+        for chunk in in_chunks(wanted)
+        for key in db.execute(select(keys.c.key).where(keys.c.key.in_(chunk))).scalars()
+    }
 
 
 class Keys:

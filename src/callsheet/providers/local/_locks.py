@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 
 fcntl: ModuleType | None
@@ -10,7 +14,7 @@ try:
 except ImportError:  # Windows, where nothing but our own code keeps two processes apart
     fcntl = None
 
-__all__ = ["lock"]
+__all__ = ["lock", "locked_directory"]
 
 
 def lock(descriptor: int, *, shared: bool = False, wait: bool = True) -> bool:
@@ -27,3 +31,17 @@ def lock(descriptor: int, *, shared: bool = False, wait: bool = True) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+@contextmanager
+def locked_directory(directory: Path) -> Iterator[None]:
+    """Hold the lock of the directory itself, which needs no file inside."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)

@@ -54,7 +54,7 @@ def _identity(file: File) -> Identity | None:
 def open_locked(path: Path) -> int | None:
     """Make the part or open it, and lock it; return `None` if somebody else has it."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         if not lock(descriptor, wait=False):
             os.close(descriptor)
             return None
@@ -74,23 +74,28 @@ class Part:
         self.done = 0
         """Bytes that are in the part and in the hash."""
         self._path = path
+        self._found = os.fstat(descriptor).st_size
         self._hash = hashlib.sha256()
         self._keep = keep
         self._handle = Handle(descriptor, self._clean)
 
-    def rehash(self) -> bool:
-        """Take in the next chunk of what is there already; return whether there was one."""
+    @property
+    def has_rest(self) -> bool:
+        """Whether more is in the part than in the hash."""
+        return self._found > self.done
+
+    def rehash(self) -> None:
+        """Take in the next chunk of what is there already."""
         with self._handle.using() as descriptor:
-            chunk = os.pread(descriptor, CHUNK, self.done)
+            chunk = os.read(descriptor, CHUNK)
             self._take(chunk)
-            return bool(chunk)
 
     def write(self, chunk: bytes) -> None:
         """Append the chunk."""
         with translating(self._path.parent), self._handle.using() as descriptor:
             written = 0
             while written < len(chunk):
-                written += os.pwrite(descriptor, memoryview(chunk)[written:], self.done + written)
+                written += os.write(descriptor, memoryview(chunk)[written:])
             self._take(chunk)
 
     def sync(self) -> None:
@@ -133,7 +138,7 @@ class Part:
 
 def _sync(directory: Path) -> None:
     """Bring a directory's names to disk."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -22,7 +22,18 @@ from sqlalchemy import (
 
 from callsheet._errors import ConfigError
 
-__all__ = ["VERSION", "components", "counters", "jobs", "keys", "links", "meta", "prepare", "tombstones"]
+__all__ = [
+    "VERSION",
+    "components",
+    "counters",
+    "jobs",
+    "keys",
+    "links",
+    "make",
+    "meta",
+    "recognise",
+    "tombstones",
+]
 
 VERSION = 1
 """The version of this schema. A database of a newer one is refused."""
@@ -148,21 +159,17 @@ keys = Table(
 """Idempotency keys with a hash of their request and what they made. Kept for good."""
 
 
-def prepare(db: Connection, where: str) -> None:
-    """Make the tables unless they are there. Call it inside a transaction.
+def recognise(db: Connection, where: str) -> bool:
+    """Return whether the database is ours already; it may also be empty.
 
     Raises:
         ConfigError: The database is not callsheet's, or of a newer version.
     """
-    names = inspect(db).get_table_names()
+    names = set(inspect(db).get_table_names())
     if not names:
-        metadata.create_all(db)
-        facts = {"application": APPLICATION, "schema": str(VERSION), "tracker": uuid.uuid4().hex}
-        db.execute(meta.insert(), [{"name": name, "value": value} for name, value in facts.items()])
-        db.execute(counters.insert(), [{"name": "seq", "value": 0}])
-        return
+        return False
     facts = {}
-    if {"meta", "counters", "jobs"} <= set(names):
+    if {"meta", "counters", "jobs"} <= names:
         facts = {row.name: row.value for row in db.execute(select(meta))}
     if facts.get("application") != APPLICATION:
         raise ConfigError(f"{where} is a database, but not one of callsheet", provider="local")
@@ -172,3 +179,12 @@ def prepare(db: Connection, where: str) -> None:
             " install a newer callsheet",
             provider="local",
         )
+    return True
+
+
+def make(db: Connection) -> None:
+    """Make the tables in an empty database. Call it inside a transaction: all of them or none."""
+    metadata.create_all(db)
+    facts = {"application": APPLICATION, "schema": str(VERSION), "tracker": uuid.uuid4().hex}
+    db.execute(meta.insert(), [{"name": name, "value": value} for name, value in facts.items()])
+    db.execute(counters.insert(), [{"name": "seq", "value": 0}])

@@ -55,7 +55,7 @@ class Store:
             ended = await threads.aclose() and ended
             if not ended:
                 logger.warning("a thread of the local tracker did not end in time")
-            await anyio.to_thread.run_sync(self._database.close)
+            await threads.run(self._database.close)
 
     @property
     def transactions(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -17,8 +16,6 @@ from callsheet._errors import CallsheetError, Outcome, Timeout, Unavailable
 from callsheet.providers.local._database import Database, Transaction
 
 __all__ = ["BATCH", "Write", "Writer"]
-
-logger = logging.getLogger("callsheet")
 
 BATCH = 500
 """The most calls in one transaction."""
@@ -67,16 +64,14 @@ class Writer:
         await anyio.lowlevel.checkpoint_if_cancelled()
         call = _Call(write, argument, key)
         deadline = anyio.current_time() + timeout
-        await self._submit(call)
         try:
+            await self._submit(call)
             with anyio.move_on_at(deadline):
                 await call.done.wait()
         except anyio.get_cancelled_exc_class():
             if not self._withdraw(call):
                 with anyio.move_on_at(deadline, shield=True):
                     await call.done.wait()
-                if key is not None:
-                    logger.warning("a cancelled write may have been done; its idempotency key is %s", key)
             raise
         if not call.done.is_set():
             raise self._late(call, timeout)
@@ -99,12 +94,15 @@ class Writer:
         self._gathering.append(call)
         if len(self._gathering) > 1:
             return
-        # All who are ready to write in this turn of the loop come into one transaction.
-        await anyio.lowlevel.cancel_shielded_checkpoint()
-        calls, self._gathering = self._gathering, []
-        with self._changed:
-            self._waiting += calls
-            self._changed.notify()
+        try:
+            # All who are ready to write in this turn of the loop come into one transaction.
+            await anyio.lowlevel.cancel_shielded_checkpoint()
+        finally:
+            # Even if this caller is cancelled: the others rely on it.
+            calls, self._gathering = self._gathering, []
+            with self._changed:
+                self._waiting += calls
+                self._changed.notify()
 
     def _withdraw(self, call: _Call) -> bool:
         with self._changed:
