@@ -12,29 +12,16 @@ from collections.abc import Iterable
 from typing import Any
 
 import anyio
-import attrs
 import httpcore
 
 from callsheet._background import in_trio
+from callsheet._trail import Trail
 from callsheet._urls import reach_of
 
-__all__ = ["Network", "Trail"]
+__all__ = ["Network"]
 
 READ = 256 * 1024
 """Bytes asked for in one read; asyncio takes that many from the kernel anyway."""
-
-
-@attrs.define(eq=False)
-class Trail:
-    """How far one request got.
-
-    Attributes:
-        began: A first byte may have left.
-        whole: The last byte may have left: from here on the server may have acted.
-    """
-
-    began: bool = False
-    whole: bool = False
 
 
 class Network(httpcore.AsyncNetworkBackend):
@@ -49,7 +36,7 @@ class Network(httpcore.AsyncNetworkBackend):
         self._dead = False
         self._layers = layers
         self._reach = reach
-        self._backend = httpcore.TrioBackend() if in_trio() else httpcore.AnyIOBackend()
+        self._backend: Any = httpcore.TrioBackend() if in_trio() else httpcore.AnyIOBackend()
         self._streams: list[httpcore.AsyncNetworkStream] = []
         self._trail = Trail()
         self._received = 0

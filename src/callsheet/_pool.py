@@ -24,10 +24,11 @@ import httpcore
 import httpx
 
 from callsheet._background import Background
-from callsheet._network import Network, Trail
+from callsheet._network import Network
 from callsheet._proxies import connection_through, proxy_for
 from callsheet._threads import Threads
 from callsheet._tls import tls_context
+from callsheet._trail import Trail
 from callsheet._transport import HttpOptions
 
 __all__ = ["Pool"]

@@ -13,7 +13,7 @@ import attrs
 from callsheet._errors import InvalidRequest
 from callsheet._redaction import MASK, clean
 
-__all__ = ["Url", "is_loopback", "matrix", "query", "reach_of", "segment"]
+__all__ = ["Url", "is_address", "is_loopback", "matrix", "query", "reach_of", "segment"]
 
 PORTS = {"http": 80, "https": 443}
 
@@ -148,6 +148,11 @@ def is_loopback(host: str) -> bool:
         return True
     address = _address(host)
     return address is not None and address.is_loopback
+
+
+def is_address(host: str) -> bool:
+    """Tell whether the host is an IP address, not a name."""
+    return _address(host) is not None
 
 
 def reach_of(address: str) -> int:
