@@ -11,6 +11,9 @@ release = version_of("callsheet")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 
+# Docstrings write code in single backticks.
+default_role = "code"
+
 html_theme = "furo"
 html_title = f"callsheet {release}"
 

@@ -12,6 +12,7 @@ import inspect
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,12 @@ import pytest
 
 import callsheet
 import callsheet.abc
+from callsheet.providers.local import LocalProvider
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 SAMPLES = ["a.exr", "b.exr", "out.mov", "shots/sh010.txt", *(f"beauty.{n}.exr" for n in range(1001, 1004))]
-BLOCK = re.compile(r"(<!-- shown only -->\s*)?^( *)```python\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"(<!-- shown only -->\s*)?^ *```python\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 
 @attrs.frozen
@@ -51,8 +53,8 @@ def blocks(page: Path) -> list[Block]:
     text = page.read_text()
     return [
         Block(
-            place=f"{page.name}:{text.count(chr(10), 0, match.start(3)) + 1}",
-            code=inspect.cleandoc(match[2] + match[3]),
+            place=f"{page.name}:{text.count(chr(10), 0, match.start(2)) + 1}",
+            code=textwrap.dedent(match[2]),
             shown_only=match[1] is not None,
         )
         for match in BLOCK.finditer(text)
@@ -82,7 +84,7 @@ async def typed(samples: Path) -> AsyncIterator[dict[str, Any]]:
         yield {"callsheet": callsheet, "client": client, "job": job}
 
 
-@pytest.mark.parametrize("page", filter(blocks, PAGES), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
 async def test_blocks_run_in_order(page: Path, typed: dict[str, Any]) -> None:
     """Following a page from top to bottom works."""
     for block in blocks(page):
@@ -114,7 +116,7 @@ def test_reference_names_everything() -> None:
     entries = set(re.findall(r"^\.\. auto\w+:: ([\w.]+)$", reference, re.MULTILINE))
     public = {f"callsheet.{name}" for name in callsheet.__all__ if not name.startswith("__")}
     own = {f"callsheet.abc.{name}" for name in callsheet.abc.__all__ if name not in callsheet.__all__}
-    assert entries == public | own | {"callsheet.providers.local.LocalProvider"}
+    assert entries == public | own | {f"callsheet.providers.local.{LocalProvider.__name__}"}
 
 
 def test_errors_page_names_every_error() -> None:
