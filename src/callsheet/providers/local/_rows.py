@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from callsheet._models import Component, Job, JobState, Location
@@ -17,7 +17,11 @@ ENDED = frozenset(state.value for state in (JobState.DONE, JobState.FAILED, JobS
 
 JOB_COLUMNS = tuple(jobs.c.keys())
 _COMPONENT_COLUMNS = (*components.c.keys(), "job_id", "role")
+_PLACES = {name: place for place, name in enumerate(JOB_COLUMNS)}
 _STATES = {state.value: state for state in JobState}
+
+# What we wrote has no space around it, which `json.loads` would look for.
+_DECODER = json.JSONDecoder()
 
 LOCATION_ID = "local"
 
@@ -27,29 +31,38 @@ def json_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+class JobRecord(Mapping[str, Any]):
+    """A row of `jobs` by column names. Most are never looked at, so it is no dictionary before that."""
+
+    __slots__ = ("_row",)
+
+    def __init__(self, row: tuple[Any, ...]) -> None:
+        self._row = row
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._row[_PLACES[name]]
+        return _decoded(value) if name == "attributes" else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(JOB_COLUMNS)
+
+    def __len__(self) -> int:
+        return len(JOB_COLUMNS)
+
+    def __repr__(self) -> str:
+        return f"JobRecord({dict(self)!r})"
+
+
 def job_of(tracker: str, row: Sequence[Any]) -> Job:
     """Return the job of a row with all columns of `jobs`, in order."""
-    raw = dict(zip(JOB_COLUMNS, row, strict=True))
-    (
-        id_,
-        name,
-        state,
-        type_,
-        priority,
-        progress,
-        message,
-        description,
-        problem,
-        user,
-        item,
-        source_id,
-        created,
-    ) = row[:13]
-    started, updated, finished, attributes = row[13:17]
-    raw["attributes"] = decoded = json.loads(attributes)
+    (id_, name, state, type_, priority, progress, message, description, problem, user, item, source_id) = row[
+        :12
+    ]
+    (created, started, updated, finished, attributes) = row[12:17]
+    created_at = from_us(created)
     return Job(
         id=id_,
-        raw=raw,
+        raw=JobRecord(tuple(row)),
         reader=read_job,
         tracker=tracker,
         name=name,
@@ -65,12 +78,17 @@ def job_of(tracker: str, row: Sequence[Any]) -> Job:
         user=user,
         item=item,
         source_id=source_id,
-        created_at=from_us(created),
+        created_at=created_at,
         started_at=None if started is None else from_us(started),
-        updated_at=from_us(updated),
+        updated_at=created_at if updated == created else from_us(updated),
         finished_at=None if finished is None else from_us(finished),
-        attributes=decoded,
+        attributes=_decoded(attributes),
     )
+
+
+def _decoded(attributes: str) -> dict[str, Any]:
+    decoded: dict[str, Any] = _DECODER.raw_decode(attributes)[0]
+    return decoded
 
 
 def job_of_mapping(tracker: str, row: Mapping[str, Any]) -> Job:
