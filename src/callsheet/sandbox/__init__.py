@@ -1,0 +1,18 @@
+"""A stand-in for the trackers' servers on this machine: for trying things out, and for tests of your own.
+
+`python -m callsheet.sandbox` serves it.
+"""
+
+from __future__ import annotations
+
+from callsheet._errors import ConfigError
+
+try:
+    from callsheet.sandbox._frame import Settings
+    from callsheet.sandbox._server import run
+except ModuleNotFoundError as exc:
+    if (exc.name or "").startswith("callsheet"):
+        raise
+    raise ConfigError(f"{exc.name} is missing; run: pip install 'callsheet[sandbox]'") from exc
+
+__all__ = ["Settings", "run"]

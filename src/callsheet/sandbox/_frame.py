@@ -1,0 +1,167 @@
+"""The application of a sandbox: the vendors' parts behind a door that counts, delays and strikes requests."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Mapping
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import attrs
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Mount
+from starlette.types import Message, Receive, Scope, Send
+
+from callsheet.sandbox._clock import Clock
+from callsheet.sandbox._connection import EXTENSION, Census
+from callsheet.sandbox._exchange import Exchange
+from callsheet.sandbox._faults import Faults
+
+__all__ = ["Frame", "Part", "Settings", "World"]
+
+STEERING = "/_sandbox"
+KEPT_REQUESTS = 10_000
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """How a sandbox is set up.
+
+    Attributes:
+        host: The address it listens on.
+        port: Where; 0 takes a free one.
+        jobs: How many ready-made jobs each tracker has.
+        latency: Milliseconds before each answer.
+        seed: Makes all that is random repeatable: ready-made jobs, and the faults' probabilities.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    jobs: int = 0
+    latency: float = 0.0
+    seed: int | None = None
+
+
+@attrs.frozen
+class World:
+    """What the parts share: the settings, the clock, a folder for bytes, chances."""
+
+    settings: Settings
+    folder: Path
+    clock: Clock = attrs.field(factory=Clock)
+    chance: random.Random = attrs.field(
+        default=attrs.Factory(lambda self: random.Random(self.settings.seed), takes_self=True)  # noqa: S311 - repeatable by design
+    )
+
+
+class Part(Protocol):
+    """One vendor in a sandbox.
+
+    Attributes:
+        name: As in its provider's module.
+        options: What `PUT /_sandbox/<name>` may change, with the present values.
+    """
+
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]: ...
+
+    def routes(self) -> list[BaseRoute]:
+        """Return what it answers."""
+        ...
+
+    def environment(self, url: str) -> Mapping[str, str]:
+        """Return the variables by which the vendor's own clients find it."""
+        ...
+
+    def configure(self, options: Mapping[str, Any]) -> None:
+        """Change options.
+
+        Raises:
+            ValueError: An option is unknown or has no such value; the message names it.
+        """
+        ...
+
+
+@attrs.define
+class Record:
+    """One request in the log.
+
+    Attributes:
+        method: In capitals.
+        target: Path and query, as they came.
+        connection: Which one it came on, from 1.
+        headers: By names in lower case.
+        body: The beginning of the body, as text.
+        size: How many bytes of the body were read.
+        status: What was answered; None if nothing was, so far.
+    """
+
+    method: str
+    target: str
+    connection: int
+    headers: dict[str, str]
+    body: str = ""
+    size: int = 0
+    status: int | None = None
+
+
+class Frame:
+    """The ASGI application: everything that arrives passes here."""
+
+    def __init__(self, world: World, parts: list[Part], steering: list[BaseRoute]) -> None:
+        self.world = world
+        self.parts = parts
+        self.faults = Faults(world.settings.seed)
+        self.census = Census()
+        self.log: deque[Record] = deque(maxlen=KEPT_REQUESTS)
+        self.requests = 0
+        self.url = ""
+        self._app = Starlette(
+            routes=[Mount(STEERING, routes=steering), *(route for part in parts for route in part.routes())]
+        )
+        self._app.state.frame = self
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif scope["path"].startswith(f"{STEERING}/") or scope["path"] == STEERING:
+            await self._app(scope, receive, self._dated(send))
+        else:
+            await self._serve(Exchange(self._app, scope, receive, self._dated(send)))
+
+    async def _serve(self, exchange: Exchange) -> None:
+        self.world.clock.tick()
+        record = self._noted(exchange)
+        try:
+            await asyncio.sleep(self.world.settings.latency / 1000)
+            strike = await self.faults.choose(exchange)
+            await (strike.strike(exchange) if strike else exchange.run())
+        finally:
+            record.status = exchange.status
+            record.size = exchange.received
+            record.body = exchange.head.decode(errors="replace")
+
+    def _noted(self, exchange: Exchange) -> Record:
+        scope = exchange.scope
+        query = scope["query_string"].decode("latin-1")
+        target = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        record = Record(scope["method"], target, scope["extensions"][EXTENSION].count(), headers)
+        self.requests += 1
+        self.log.append(record)
+        return record
+
+    def _dated(self, send: Send) -> Send:
+        async def dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                date = format_datetime(self.world.clock.now(), usegmt=True).encode()
+                message = {**message, "headers": [(b"date", date), *message["headers"]]}
+            await send(message)
+
+        return dated

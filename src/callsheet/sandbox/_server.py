@@ -1,0 +1,115 @@
+"""Serving a sandbox: a listening socket, uvicorn's protocols, and an end that waits for nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from uvicorn.config import Config
+from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
+from uvicorn.server import ServerState
+
+from callsheet.sandbox._connection import Connection
+from callsheet.sandbox._frame import Frame, Settings, World
+from callsheet.sandbox._steering import steering_routes
+from callsheet.sandbox.ftrack import Ftrack
+
+__all__ = ["listen", "run", "serve"]
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        OSError: The address cannot be had.
+    """
+    return socket.create_server((settings.host, settings.port), backlog=1024)
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM; print what real clients need in their environment, then `ready`."""
+
+    async def main() -> None:
+        stopped = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        with listen(settings) as listener:
+            await serve(settings, listener, stopped, ready=announce)
+
+    asyncio.run(main())
+
+
+def announce(frame: Frame) -> None:
+    """Print the variables for real clients, then `ready`."""
+    for part in frame.parts:
+        for name, value in part.environment(frame.url).items():
+            sys.stdout.write(f"export {name}={value}\n")
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+
+
+async def serve(
+    settings: Settings,
+    listener: socket.socket,
+    stopped: asyncio.Event,
+    *,
+    ready: Callable[[Frame], None],
+) -> None:
+    """Serve on a listening socket until told to stop; then cut what is still connected."""
+    with tempfile.TemporaryDirectory(prefix="callsheet-sandbox-") as folder:
+        frame = make_frame(settings, Path(folder))
+        frame.url = url_of(listener)
+        state = ServerState()
+        server = await asyncio.get_running_loop().create_server(protocol_factory(frame, state), sock=listener)
+        try:
+            ready(frame)
+            await stopped.wait()
+        finally:
+            server.close()
+            await end(state)
+
+
+def make_frame(settings: Settings, folder: Path) -> Frame:
+    """Put the parts together."""
+    world = World(settings, folder)
+    return Frame(world, [Ftrack(world)], steering_routes())
+
+
+def url_of(listener: socket.socket) -> str:
+    """Return the URL under which a listening socket of this machine is reached."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def protocol_factory(frame: Frame, state: ServerState) -> Callable[[], asyncio.Protocol]:
+    """Return what makes the protocol of each connection."""
+
+    class Counted(Connection):
+        census = frame.census
+
+    # uvicorn's own Server is left out: it takes the signals of the process, and polls and waits at its end.
+    config = Config(
+        frame, http=Counted, ws=WSProtocol, lifespan="off", log_config=None, timeout_keep_alive=600
+    )
+    config.load()
+    return lambda: Counted(config, state, {})
+
+
+async def end(state: ServerState) -> None:
+    """Cut every connection, and end what still runs on them."""
+    for connection in list(state.connections):
+        connection.transport.abort()
+    await asyncio.sleep(0)  # the protocols learn of it before their tasks do
+    tasks = list(state.tasks)
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
