@@ -106,7 +106,6 @@ async def fetch(client: Client[LocalProvider], job: Job, sums: dict[str, str]) -
 
 def show_job(job: Job, attachments: int, folder: Path) -> None:
     """Print the job as the tracker knows it."""
-    table = Table(show_header=False, box=None)
     took = (job.finished_at - job.started_at).total_seconds() if job.finished_at and job.started_at else 0
     for name, value in {
         "id": job.id,
@@ -118,8 +117,7 @@ def show_job(job: Job, attachments: int, folder: Path) -> None:
         "downloaded to": folder,
         "tracker": job.tracker,
     }.items():
-        table.add_row(f"{name}:", str(value))
-    console.print(table)
+        console.print(f"{name + ':':15}{value}", highlight=False, soft_wrap=True)
 
 
 # -- the work itself -----------------------------------------------------------------------------------------
