@@ -128,6 +128,12 @@ class Frame:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        try:
+            await self._pass(scope, receive, send)
+        except asyncio.CancelledError:
+            return  # only the end of the sandbox cancels, and uvicorn would call that a fault of ours
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif scope["path"].startswith(f"{STEERING}/") or scope["path"] == STEERING:

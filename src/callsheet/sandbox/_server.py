@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import socket
 import sys
@@ -96,7 +95,13 @@ def protocol_factory(frame: Frame, state: ServerState) -> Callable[[], asyncio.P
 
     # uvicorn's own Server is left out: it takes the signals of the process, and polls and waits at its end.
     config = Config(
-        frame, http=Counted, ws=WSProtocol, lifespan="off", log_config=None, timeout_keep_alive=600
+        frame,
+        http=Counted,
+        ws=WSProtocol,
+        lifespan="off",
+        log_config=None,
+        timeout_keep_alive=600,
+        ws_ping_interval=None,
     )
     config.load()
     return lambda: Counted(config, state, {})
@@ -110,6 +115,4 @@ async def end(state: ServerState) -> None:
     tasks = list(state.tasks)
     for task in tasks:
         task.cancel()
-    for task in tasks:
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    await asyncio.gather(*tasks)

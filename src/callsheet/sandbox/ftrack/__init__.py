@@ -11,15 +11,24 @@ from typing import Any
 from starlette.routing import BaseRoute
 
 from callsheet.sandbox._frame import World
+from callsheet.sandbox.ftrack._announcing import update_event
 from callsheet.sandbox.ftrack._editing import Editor
 from callsheet.sandbox.ftrack._errors import InvalidCredentialsError
 from callsheet.sandbox.ftrack._files import Files, Links
-from callsheet.sandbox.ftrack._seed import API_KEY, API_USER, plant
+from callsheet.sandbox.ftrack._hub import Hub
+from callsheet.sandbox.ftrack._seed import API_KEY, API_USER, fixed_id, plant
 from callsheet.sandbox.ftrack._selecting import Selector
 from callsheet.sandbox.ftrack._store import Document, Store
 from callsheet.sandbox.ftrack._web import routes
 
 __all__ = ["Ftrack"]
+
+OPTIONS = {
+    "normalise": bool,
+    "utc_offset": int | float | None,
+    "link_seconds": int | float,
+    "heartbeat_seconds": int | float,
+}
 
 
 class Ftrack:
@@ -30,6 +39,7 @@ class Ftrack:
         utc_offset: Hours that the server's naive times are ahead of UTC, for a server without time zone
             support; None for one with it, as it is today.
         link_seconds: How long signed links and upload URLs live.
+        heartbeat_seconds: How often the event hub shows that it lives; 0 keeps it silent.
         api_keys: Personal keys by user name; the sandbox's own key is good for every user.
     """
 
@@ -44,12 +54,14 @@ class Ftrack:
         self.normalise = True
         self.utc_offset: float | None = None
         self.link_seconds: float = 3600
+        self.heartbeat_seconds: float = 5
         self.api_keys: dict[str, str] = {}
+        self.hub = Hub(self)
         plant(self)
 
     def routes(self) -> list[BaseRoute]:
         """Return what it answers."""
-        return routes(self)
+        return [*routes(self), *self.hub.routes()]
 
     def environment(self, url: str) -> Mapping[str, str]:
         """Return the variables by which ftrack's own clients find it."""
@@ -58,7 +70,7 @@ class Ftrack:
     @property
     def options(self) -> dict[str, Any]:
         """What can be changed while it runs."""
-        return {name: getattr(self, name) for name in ("normalise", "utc_offset", "link_seconds")}
+        return {name: getattr(self, name) for name in OPTIONS}
 
     def configure(self, options: Mapping[str, Any]) -> None:
         """Change options.
@@ -66,11 +78,10 @@ class Ftrack:
         Raises:
             ValueError: An option is unknown or has no such value; names it.
         """
-        kinds = {"normalise": bool, "utc_offset": int | float | None, "link_seconds": int | float}
         for name, value in options.items():
-            if name not in kinds:
-                raise ValueError(f"{name}: ftrack knows only {', '.join(kinds)}")
-            if not isinstance(value, kinds[name]) or isinstance(value, bool) is not (name == "normalise"):
+            if name not in OPTIONS:
+                raise ValueError(f"{name}: ftrack knows only {', '.join(OPTIONS)}")
+            if not isinstance(value, OPTIONS[name]) or isinstance(value, bool) is not (name == "normalise"):
                 raise ValueError(f"{name}: {json.dumps(value)} will not do")
         for name, value in options.items():
             setattr(self, name, value)
@@ -111,10 +122,14 @@ class Ftrack:
             if document is not None and document["status"] not in {"done", "failed"}:
                 editor = self.editor()
                 editor.update("Job", (job_id,), {"status": wanted})
-                self.announce(editor, document)
+                self.announce(editor, self.store.get("User", (fixed_id(API_USER),)) or {})
 
         self.world.clock.call_at(now + timedelta(seconds=starts), lambda: move("running"))
         self.world.clock.call_at(now + timedelta(seconds=ends), lambda: move(status))
 
-    def announce(self, editor: Editor, user: Document) -> None:
-        """Tell the event hub's clients what was changed."""
+    def announce(
+        self, editor: Editor, user: Document, client_token: str | None = None, push_token: str | None = None
+    ) -> None:
+        """Tell the event hub's clients what was changed, by whom and by which program."""
+        if editor.changes:
+            self.hub.publish(update_event(editor.changes, user, client_token, push_token))

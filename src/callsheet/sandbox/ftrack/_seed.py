@@ -13,7 +13,7 @@ from callsheet.sandbox.ftrack._store import Document
 if TYPE_CHECKING:
     from callsheet.sandbox.ftrack import Ftrack
 
-__all__ = ["API_KEY", "API_USER", "SERVER_LOCATION", "plant"]
+__all__ = ["API_KEY", "API_USER", "SERVER_LOCATION", "fixed_id", "plant"]
 
 API_USER = "sandbox"
 API_KEY = "sandbox-key"

@@ -74,7 +74,9 @@ async def operate(part: Ftrack, request: Request) -> list[Any]:
         await anyio.to_thread.run_sync(assemble)
     for action in batch.afterwards:
         action()
-    part.announce(batch.editor, user)
+    part.announce(
+        batch.editor, user, request.headers.get("ftrack-clienttoken"), request.headers.get("ftrack-pushtoken")
+    )
     return answers
 
 
