@@ -20,7 +20,7 @@ from callsheet._errors import (
     Unavailable,
 )
 from callsheet._models import Job, JobChange, JobFilter
-from callsheet.abc import Provider, Sweep
+from callsheet.abc import Provider
 
 __all__ = ["PASSING", "Sweeper", "Watch"]
 
@@ -51,7 +51,6 @@ class Watch:
         self.following = set(ids)
         self.wanted = wanted
         self.errors: deque[Exception] = deque()
-        self.event: anyio.Event | None = None
         self._known: dict[str, Job] = {}
         self._pending: dict[str, list[JobChange | NotFound]] = {}
 
@@ -98,7 +97,7 @@ class Watch:
     def fail(self, error: Exception) -> None:
         """Let an item be this error."""
         self.errors.append(error)
-        self._wake()
+        self._sweeper.wake(self)
 
     def _matches(self, job: Job) -> bool:
         return self.wanted is not None and self.wanted.matches(job)
@@ -134,11 +133,7 @@ class Watch:
             queue[-1] = JobChange(last.previous, news.current)
         else:
             queue.append(news)
-        self._wake()
-
-    def _wake(self) -> None:
-        if self.event is not None:
-            self.event.set()
+        self._sweeper.wake(self)
 
 
 class Sweeper:
@@ -150,15 +145,16 @@ class Sweeper:
 
     def open(self) -> None:
         """Start afresh: nobody watches."""
+        self.trouble: CallsheetError | None = None
         self._watches: weakref.WeakSet[Watch] = weakref.WeakSet()
         self._fresh: weakref.WeakSet[Watch] = weakref.WeakSet()
-        self._waiting: dict[Watch, None] = {}
+        self._index: Index | None = None
+        self._asleep: dict[Watch, anyio.Event] = {}
         self._driver: Watch | None = None
         self._nudge = anyio.Event()
         self._mark: Any = None
         self._due = 0.0
         self._troubles = 0
-        self.trouble: CallsheetError | None = None
         self._closed = False
 
     async def until_ready(self, watch: Watch) -> None:
@@ -172,42 +168,39 @@ class Sweeper:
                     self._driver = watch
                     await self._tick()
                 else:
-                    await self._wait(watch)
+                    await self._sleep(watch)
         finally:
             # Also when nobody drives: this one may have been woken to drive, and cancelled instead.
             if self._driver in (None, watch):
                 self._driver = None
-                self._hand_over()
+                self.wake(next(iter(self._asleep), None))
+
+    def wake(self, watch: Watch | None) -> None:
+        """Let whoever waits for this watch look again."""
+        event = self._asleep.pop(watch, None) if watch is not None else None
+        if event is not None:
+            event.set()
 
     def close(self) -> None:
         """Wake everybody: there will be no more sweeps."""
         self._closed = True
         self._nudge.set()
-        for watch in self._waiting:
-            assert watch.event is not None
-            watch.event.set()
+        for watch in list(self._asleep):
+            self.wake(watch)
 
     def _join(self, watch: Watch) -> None:
         if watch not in self._watches:
             self._watches.add(watch)
             self._fresh.add(watch)
+            self._index = None
             self._nudge.set()
 
-    async def _wait(self, watch: Watch) -> None:
-        watch.event = anyio.Event()
-        self._waiting[watch] = None
+    async def _sleep(self, watch: Watch) -> None:
+        event = self._asleep[watch] = anyio.Event()
         try:
-            await watch.event.wait()
+            await event.wait()
         finally:
-            del self._waiting[watch]
-            watch.event = None
-
-    def _hand_over(self) -> None:
-        for watch in self._waiting:
-            assert watch.event is not None
-            if not watch.event.is_set():
-                watch.event.set()
-                break
+            self._asleep.pop(watch, None)
 
     async def _tick(self) -> None:
         """Sleep until the next sweep is due, or somebody new has come; then sweep, and hand out the news."""
@@ -216,36 +209,41 @@ class Sweeper:
         if self._closed:
             return
         self._nudge = anyio.Event()
-        watches, fresh = list(self._watches), list(self._fresh)
+        fresh = list(self._fresh)
         try:
-            found = await self._sweep(watches, fresh)
+            found = await self._sweep(fresh)
         except PASSING as error:
             self._pause(error)
         except CallsheetError as error:
             # For everybody: nobody may believe that nothing has changed.
             self._rest()
-            for watch in watches:
+            for watch in list(self._watches):
                 if not watch.errors:
                     watch.fail(error)
         else:
             self._rest()
             self._fresh.difference_update(fresh)
-            _hand_out(found, watches)
+            if found:
+                self._indexed().hand_out(found)
+                self._index = None
 
-    async def _sweep(self, watches: list[Watch], fresh: list[Watch]) -> Mapping[str, Job | None]:
-        if len(fresh) == len(watches):
+    async def _sweep(self, fresh: list[Watch]) -> Mapping[str, Job | None]:
+        if len(fresh) == len(self._watches):
             self._mark = None  # what has changed since an old mark is nobody's business
         found: dict[str, Job | None] = {}
         if self._mark is not None and fresh:
-            found.update((await self._look(fresh, None)).jobs)
-        sweep = await self._look(watches, self._mark)
+            index = Index(fresh)
+            found.update((await self.provider.sweep(index.ids, index.filters, None)).jobs)
+        index = self._indexed()
+        sweep = await self.provider.sweep(index.ids, index.filters, self._mark)
         self._mark = sweep.mark
         return {**found, **sweep.jobs}
 
-    async def _look(self, watches: list[Watch], mark: Any) -> Sweep:
-        ids = frozenset[str]().union(*(watch.following for watch in watches))
-        wanted = [watch.wanted for watch in watches if watch.wanted is not None]
-        return await self.provider.sweep(ids, wanted, mark)
+    def _indexed(self) -> Index:
+        # Whoever has left without a word is noticed by the number.
+        if self._index is None or self._index.watches != len(self._watches):
+            self._index = Index(list(self._watches))
+        return self._index
 
     def _rest(self) -> None:
         self._troubles, self.trouble = 0, None
@@ -255,24 +253,35 @@ class Sweeper:
         self._troubles, self.trouble = self._troubles + 1, error
         if self._troubles == 1:
             logger.warning("watching %s: %s; going on", self.provider.tracker, error)
-        pause = min(MAX_PAUSE, self.provider.watch_interval * 2**self._troubles)
+        pause = min(MAX_PAUSE, self.provider.watch_interval * 2 ** min(self._troubles, 16))
         asked = error.retry_after if isinstance(error, RateLimited) and error.retry_after else 0.0
         # Jittered, so that many clients do not come back together.
         self._due = anyio.current_time() + max(asked, random.uniform(pause / 2, pause))  # noqa: S311
 
 
+class Index:
+    """Who watches what: made once for as long as that does not change, so that an idle tick costs little."""
+
+    def __init__(self, watches: list[Watch]) -> None:
+        self.watches = len(watches)
+        self._named: dict[str, list[weakref.ref[Watch]]] = defaultdict(list)
+        self._filtering = [weakref.ref(watch) for watch in watches if watch.wanted is not None]
+        for watch in watches:
+            reference = weakref.ref(watch)
+            for id_ in watch.following if watch.wanted is None else ():
+                self._named[id_].append(reference)
+        by_filter = (watch.following for watch in watches if watch.wanted is not None)
+        self.ids = frozenset(self._named).union(*by_filter)
+        self.filters = [watch.wanted for watch in watches if watch.wanted is not None]
+
+    def hand_out(self, found: Mapping[str, Job | None]) -> None:
+        """Tell each watch of the jobs that may be its own."""
+        for id_, job in found.items():
+            for reference in (*self._named.get(id_, ()), *self._filtering):
+                watch = reference()
+                if watch is not None:
+                    watch.see(id_, job)
+
+
 def _can_merge(news: JobChange | NotFound | None) -> bool:
     return isinstance(news, JobChange) and news.current is not None and not news.current.ended
-
-
-def _hand_out(found: Mapping[str, Job | None], watches: list[Watch]) -> None:
-    if not found:
-        return
-    named: dict[str, list[Watch]] = defaultdict(list)
-    for watch in watches:
-        for id_ in watch.following if watch.wanted is None else ():
-            named[id_].append(watch)
-    filtering = [watch for watch in watches if watch.wanted is not None]
-    for id_, job in found.items():
-        for watch in (*named.get(id_, ()), *filtering):
-            watch.see(id_, job)
