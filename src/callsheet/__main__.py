@@ -1,0 +1,10 @@
+"""`python -m callsheet` is the command `callsheet`."""
+
+from __future__ import annotations
+
+import sys
+
+from callsheet._cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

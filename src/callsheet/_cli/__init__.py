@@ -1,0 +1,35 @@
+"""The command line, over the public API: what runs first needs none of the libraries of the extra `cli`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from callsheet._cli._commands import overview, version
+from callsheet._cli._messages import reopen_closed_streams, say
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        arguments: Without the program's name; by default those of the process.
+    """
+    reopen_closed_streams()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    missing = [name for name in ("cyclopts", "rich") if find_spec(name) is None]
+    if missing:
+        say(f"error: {' and '.join(missing)} is missing; run: pip install 'callsheet[cli]'")
+        return 2
+    if not given or given[0] in {"--help", "-h", "help"}:
+        print(overview(), end="")
+        return 0
+    if given[0] == "--version":
+        print(version())
+        return 0
+    from callsheet._cli._dispatch import dispatch
+
+    return dispatch(given)

@@ -1,0 +1,59 @@
+"""From the words of a command line to a command, and from its outcome to an exit code."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+import anyio
+from cyclopts import CycloptsError
+
+from callsheet import CallsheetError
+from callsheet._cli._app import app
+from callsheet._cli._commands import COMMANDS
+from callsheet._cli._exits import Exit, explained
+from callsheet._cli._messages import log_to_stderr, say
+
+__all__ = ["dispatch"]
+
+KNOWN_WORDS = {word for command in COMMANDS for word in command.name.split()}
+
+
+def dispatch(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code; what went wrong is said in one line."""
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except CycloptsError as error:
+        say(f"error: {str(error).rstrip('.')}; {_where_to_look(arguments)}")
+        code = Exit.USAGE
+    except KeyboardInterrupt:
+        say("interrupted")
+        code = Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads on; nor shall the interpreter try to write what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = Exit.UNREAD
+    except (CallsheetError, OSError) as error:
+        code, text = explained(error)
+        say(f"error: {text}")
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
+    command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+    if not inspect.iscoroutinefunction(command):
+        command(*bound.args, **bound.kwargs)  # help, or the version
+        return Exit.OK
+    log_to_stderr()
+    code: int | None = anyio.run(partial(command, *bound.args, **bound.kwargs))
+    return Exit.OK if code is None else code
+
+
+def _where_to_look(arguments: Sequence[str]) -> str:
+    words = list(itertools.takewhile(lambda word: word in KNOWN_WORDS, arguments))
+    return f"see: {' '.join(['callsheet', *words, '--help'])}"

@@ -1,0 +1,69 @@
+"""What we say on standard error: one line each, also where there is no standard error."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from contextlib import suppress
+
+__all__ = ["log_to_stderr", "one_line", "reopen_closed_streams", "say"]
+
+
+def say(text: str) -> None:
+    """Print one line, with our name before it."""
+    # Our own standard error may be full, or its reader gone; the work goes on.
+    with suppress(OSError):
+        print(f"callsheet: {one_line(text)}", file=sys.stderr, flush=True)
+
+
+def one_line(text: str) -> str:
+    """Return the text in one line that a terminal shows as it is."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def log_to_stderr(*, first_warning_only: bool = False) -> None:
+    """Show what the package logs: warnings (or the first, where the others say the same) and errors."""
+    logger = logging.getLogger("callsheet")
+    handler = Lines(logging.WARNING)
+    if first_warning_only:
+        handler.addFilter(FirstWarning())
+    logger.handlers = [handler]
+    logger.propagate = False
+
+
+def reopen_closed_streams() -> None:
+    """Point standard streams that we were started without to nowhere.
+
+    Otherwise the next file to be opened, such as a database, would become our standard output.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
+
+
+class Lines(logging.Handler):
+    """Says each record in one line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it."""
+        say(f"{record.levelname.lower()}: {record.getMessage()}")
+
+
+class FirstWarning(logging.Filter):
+    """Lets one warning pass, and everything above warnings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._has_passed = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether the record passes."""
+        if record.levelno > logging.WARNING:
+            return True
+        first, self._has_passed = not self._has_passed, True
+        return first

@@ -1,0 +1,51 @@
+"""The tracker that a command works on, and the options that most commands share."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import attrs
+from cyclopts import Parameter
+
+from callsheet import Client, connect
+from callsheet._cli._messages import say
+
+__all__ = ["SHOWN", "WHERE", "Shown", "Where"]
+
+
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class Where:
+    """Options of every command."""
+
+    url: str | None = None
+    """The tracker, such as local:./jobs; by default CALLSHEET_URL of the environment, else your own one."""
+
+    def client(self) -> Client[Any]:
+        """Return a client of the tracker, to be opened by `async with`.
+
+        Raises:
+            ConfigError: The address cannot be used.
+        """
+        if self.url is not None or os.environ.get("CALLSHEET_URL"):
+            return connect(self.url)
+        client = connect("local:")
+        where = client.provider.tracker.removeprefix("local:")
+        say(f"neither --url nor CALLSHEET_URL is given: using your own tracker in {where}")
+        return client
+
+
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class Shown(Where):
+    """Options of commands that show jobs or files."""
+
+    json: bool = False
+    """Write JSON lines, as is done anyway when standard output is no terminal."""
+    ids: bool = False
+    """Write nothing but ids, one a line."""
+
+
+WHERE = Where()
+SHOWN = Shown()
