@@ -267,7 +267,7 @@ class AttachError(CallsheetError):
     ) -> None:
         super().__init__(message, outcome=outcome, idempotency_key=idempotency_key, provider=provider)
         self.attached = list(attached)
-        self.failed = dict(failed)
+        self.failed: dict[Any, Exception] = dict(failed)
 
 
 class BulkError(CallsheetError):
