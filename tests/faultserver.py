@@ -18,9 +18,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import fcntl
 import socket
 import ssl
 import struct
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -146,6 +148,11 @@ class Line:
         with contextlib.suppress(Cut):
             while True:
                 self._more()
+
+    def acknowledged(self) -> None:
+        """Wait until the peer's kernel has taken everything that was sent."""
+        while fcntl.ioctl(self._socket, termios.TIOCOUTQ, b"\0" * 4) != b"\0" * 4:
+            self.pause(0.0005)
 
     def close(self) -> None:
         """Close in good order (FIN), and end the play."""

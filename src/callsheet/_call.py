@@ -53,8 +53,8 @@ class Call:
 
     method: str = attrs.field(validator=_is_method)
     url: Url
-    headers: dict[str, str | Secret]
-    body: bytes | Body = b""
+    headers: dict[str, str | Secret] = attrs.field(repr=False)
+    body: bytes | Body = attrs.field(default=b"", repr=False)
     reads: bool
     repeatable: bool
     signed: bool = True

@@ -251,8 +251,10 @@ class Reply:
     ) -> None:
         self.status = response.status_code
         self.headers = _folded(response.headers.raw)
-        self._response = response
-        self._raw = aiter(response.stream)  # type: ignore[arg-type]  # an asynchronous transport's is async
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        self._stream = response.stream
+        self._version = response.extensions.get("http_version", b"")
+        self._raw = aiter(response.stream)
         self.limit = limit
         self.size = size
         self._stall = stall
@@ -331,7 +333,7 @@ class Reply:
     def _ends_anywhere(self) -> bool:
         framed = self.length is not None or "transfer-encoding" in self.headers
         known = framed or self._gunzip is not None or self.size is not None
-        return not known and self._response.extensions.get("http_version", b"").startswith(b"HTTP/1")
+        return not known and self._version.startswith(b"HTTP/1")
 
     async def aclose(self) -> None:
         """Let go of the connection, whether the body was read or not."""
@@ -339,7 +341,8 @@ class Reply:
         with anyio.CancelScope(shield=True):
             if isinstance(self._raw, AsyncGenerator) and not getattr(self._raw, "ag_running", False):
                 await self._raw.aclose()
-            await self._response.aclose()
+            # Not `response.aclose()`: that does nothing for an answer that was made whole.
+            await self._stream.aclose()
 
 
 def _folded(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import traceback
@@ -80,8 +81,10 @@ def _reason(exc: BaseException) -> str:
     """Return the innermost text that says something: what the operating system or the protocol said."""
     links = list(_chain(exc))
     for link in reversed(links):
-        if isinstance(link, socket.gaierror | ssl.SSLError | OSError) and link.strerror:
+        if isinstance(link, socket.gaierror | ssl.SSLError) and link.strerror:
             return link.strerror
+        if isinstance(link, OSError) and link.errno:
+            return os.strerror(link.errno)  # asyncio and trio put words of their own in its place
     return str(exc) or next((str(link) for link in reversed(links) if str(link)), type(links[-1]).__name__)
 
 

@@ -377,7 +377,8 @@ class Http:
         trail.status = reply.status
         trail.retry_after = retry_after(reply.headers)
         trail.refused = reply.status == 503 and trail.retry_after is not None
-        trail.request_id = next((reply.headers[name] for name in REQUEST_IDS if name in reply.headers), None)
+        ids = (reply.headers[name] for name in REQUEST_IDS if name in reply.headers)
+        trail.request_id = next(map(clean, ids), None)
 
     # -- answers ---------------------------------------------------------------------------------------------
 
@@ -489,7 +490,7 @@ class Http:
                 trail = call.trail
                 status = "no answer" if trail.status is None else trail.status
                 notes = [f"attempt {call.attempt}"] if call.attempt > 1 else []
-                notes += [f"request {clean(trail.request_id)}"] if trail.request_id else []
+                notes += [f"request {trail.request_id}"] if trail.request_id else []
                 log.info(
                     "%s: %s %s -> %s%s in %.0f ms%s",
                     self.provider,

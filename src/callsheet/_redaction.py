@@ -76,11 +76,12 @@ def _spellings(value: str) -> re.Pattern[str] | None:
 
 _URL = re.compile(r"(?P<scheme>\bhttps?://)(?:[^\s/?#@\"'<>]*@)?(?P<rest>[^\s?#\"'<>]*)(?:[?#][^\s\"'<>]*)?")
 
+# Every repetition is bounded or can match in one way only: these texts come from outside.
 _TELLTALE = re.compile(
     r"""(?ix)
-    ( [\w-]* (?: authorization | api-?_?key | passw(?:or)?d | secret | signature | credential | token
-                | cookie ) [\w-]* ["']? \s* [=:] \s* )
-    ( "[^"]*" | '[^']*' | (?: (?: basic | bearer | digest | token | aws4-hmac-sha256 ) \s+ )? [^\s,;&"'<>]+ )
+    ( (?: authorization | api[-_]?key | passw(?:or)?d | secret | signature | credential | token | cookie )
+      [\w-]{0,30} ["']? \s{0,3} [=:] \s{0,3} )
+    ( "[^"]*" | '[^']*' | (?: (?: basic | bearer | digest | token | aws4-hmac-sha256 ) \s )? [^\s,;&"'<>]+ )
     """
 )
 

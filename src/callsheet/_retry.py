@@ -51,26 +51,23 @@ class Retry:
 class Budget:
     """Repeats left to all tasks of a client; what keeps an outage from being answered with a storm.
 
-    Each repeat takes one. A success gives back a tenth, a success of a repeat all that it took, up to the
-    size.
+    Each repeat takes one. A success gives back a tenth; a success after repeats gives back all that those
+    took; never more than the size.
     """
 
-    REFUND = 0.1
-
     def __init__(self, size: int) -> None:
-        self._size = size
-        self.left = float(size)
+        self._size = self._tenths = size * 10
 
     def take(self) -> bool:
         """Take one repeat; return whether there was one."""
-        if self.left < 1:
+        if self._tenths < 10:
             return False
-        self.left -= 1
+        self._tenths -= 10
         return True
 
     def succeeded(self, repeats: int) -> None:
         """Give back what a call took that came through."""
-        self.left = min(float(self._size), self.left + max(float(repeats), self.REFUND))
+        self._tenths = min(self._size, self._tenths + max(repeats * 10, 1))
 
 
 def worth_repeating(error: CallsheetError) -> bool:

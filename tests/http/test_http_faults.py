@@ -1,0 +1,369 @@
+"""What a server, or the wire to it, can do wrong to one call."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import socket
+import threading
+import tracemalloc
+
+import anyio
+import pytest
+from faultserver import FaultServer, Line, always, answer, chunked, in_turn
+
+from callsheet import _errors as errors
+from callsheet._errors import Outcome
+from callsheet._retry import Retry
+
+FINE = answer(200, b'{"fine": true}', {"X-Request-Id": "r-1"})
+
+
+def once(data: bytes):
+    """Return a play that answers one request with these bytes and closes in good order."""
+
+    def play(line: Line) -> None:
+        line.request()
+        line.send(data)
+        line.close()
+
+    return play
+
+
+async def test_a_whole_answer(road) -> None:
+    """Status, headers, body and request id arrive as they were sent, and one request was made."""
+    with FaultServer(always(FINE)) as server:
+        async with road(server.url) as http:
+            got = await http.send("POST", "/api?a=b", headers={"X-One": "1"}, body=b"{}")
+        assert (got.status, got.headers["content-length"], got.json(), got.request_id) == (
+            200,
+            "14",
+            {"fine": True},
+            "r-1",
+        )
+        (request,) = server.requests
+        assert (request.method, request.target, request.body) == ("POST", "/api?a=b", b"{}")
+        assert request.headers == {
+            "host": server.url.removeprefix("http://"),
+            "user-agent": request.headers["user-agent"],
+            "accept-encoding": "gzip",
+            "x-one": "1",
+            "content-length": "2",
+        }
+
+
+async def test_nobody_listens(road) -> None:
+    """A refused connection is tried again, then is a TransportError with nothing done, even for a create."""
+    with FaultServer(always(FINE)) as server:
+        url = server.url
+    async with road(url) as http:
+        with pytest.raises(errors.TransportError, match="no connection: Connection refused") as caught:
+            await http.send("POST", "/create", body=b"{}")
+    assert (caught.value.outcome, caught.value.provider) == (Outcome.NOT_DONE, "test")
+
+
+async def test_server_that_starts_late(road) -> None:
+    """A server that comes up while a call is trying is reached by it."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+
+    async with road(f"http://127.0.0.1:{port}", retry=Retry(base=0.05, random=lambda: 1.0)) as http:
+        async with anyio.create_task_group() as tasks:
+            got: list[int] = []
+
+            async def call() -> None:
+                got.append((await http.send("POST", "/create", body=b"{}")).status)
+
+            tasks.start_soon(call)
+            await anyio.sleep(0.1)
+            with socket.create_server(("127.0.0.1", port)) as listener:
+
+                def serve() -> None:
+                    connection, _ = listener.accept()
+                    connection.recv(65536)
+                    connection.sendall(FINE)
+                    connection.close()
+
+                thread = threading.Thread(target=serve)
+                thread.start()
+                await anyio.to_thread.run_sync(thread.join)
+    assert got == [200]
+
+
+async def test_unknown_host(road) -> None:
+    """A name that does not exist is a TransportError that says so, with nothing done."""
+    async with road("https://no-such-host.invalid", connect=5.0) as http:
+        with pytest.raises(errors.TransportError, match=r"^POST https://no-such-host.invalid/x: ") as caught:
+            await http.send("POST", "/x", body=b"{}")
+    assert caught.value.outcome is Outcome.NOT_DONE
+
+
+@pytest.mark.parametrize("size", range(8))
+async def test_gzip_cut_at_every_eighth(road, size: int) -> None:
+    """A gzip body that is cut is an error at every cut, though its length and its JSON may look whole."""
+    body = gzip.compress(random.Random(0).randbytes(20_000))
+    part = body[: len(body) * size // 8]
+    cut = answer(200, part, {"Content-Encoding": "gzip"})
+    with FaultServer(always(cut)) as server:
+        async with road(server.url) as http:
+            if not part:  # nothing at all is an empty body, not half of one
+                assert (await http.send("GET", "/")).body == b""
+                return
+            with pytest.raises(errors.TransportError, match="its gzip body ends too early") as caught:
+                await http.send("GET", "/", repeatable=False)
+    assert (caught.value.outcome, len(server.requests)) == (Outcome.NOT_DONE, 1)
+
+
+async def test_gzip_of_several_members(road) -> None:
+    """A body of gzip members one behind the other is read to the last."""
+    body = gzip.compress(b"one") + gzip.compress(b"two" * 1000)
+    with FaultServer(always(chunked([body[:10], body[10:]], {"Content-Encoding": "gzip"}))) as server:
+        async with road(server.url) as http:
+            assert (await http.send("GET", "/")).body == b"one" + b"two" * 1000
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "message"),
+    [
+        pytest.param(
+            answer(200, b"short", length=9),
+            errors.TransportError,
+            "the connection broke off: peer closed connection without sending complete message body",
+            id="length too long",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\n\r\nperhaps all",
+            errors.InvalidResponse,
+            "it does not say where its body ends",
+            id="no length",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nx",
+            errors.TransportError,
+            "the connection broke off: bad Content-Length",
+            id="no number",
+        ),
+        pytest.param(
+            chunked([b"one", b"two"])[:-5],
+            errors.TransportError,
+            "the connection broke off: peer closed connection without sending complete message body",
+            id="chunks without an end",
+        ),
+        pytest.param(
+            answer(200, b"\x1f\x8b no gzip", {"Content-Encoding": "gzip"}),
+            errors.InvalidResponse,
+            "its gzip body is damaged",
+            id="no gzip",
+        ),
+        pytest.param(
+            answer(200, gzip.compress(b"x" * 1000)[:-8] + b"\0" * 8, {"Content-Encoding": "gzip"}),
+            errors.InvalidResponse,
+            "its gzip body is damaged",
+            id="wrong checksum",
+        ),
+        pytest.param(
+            answer(200, b"x", {"Content-Encoding": "br"}),
+            errors.InvalidResponse,
+            "it is encoded as 'br', which was not asked for",
+            id="another encoding",
+        ),
+        pytest.param(
+            answer(200, b"{}", {"X-Absurd": "x" * 200_000}),
+            errors.TransportError,
+            "the connection broke off: ",
+            id="absurd header",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nA B: c\r\nContent-Length: 0\r\n\r\n",
+            errors.TransportError,
+            "the connection broke off: illegal header line",
+            id="malformed header",
+        ),
+    ],
+)
+async def test_answers_that_are_not_whole(road, data: bytes, error, message: str) -> None:
+    """Each wrong length or damaged body is an error that says what is wrong; none passes as an answer."""
+    with FaultServer(once(data)) as server:
+        async with road(server.url) as http:
+            with pytest.raises(error, match=message) as caught:
+                await http.send("GET", "/", repeatable=False)
+    assert (type(caught.value), caught.value.outcome, len(server.requests)) == (error, Outcome.NOT_DONE, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        pytest.param(b'{"half": ', "no JSON", id="half"),
+        pytest.param(
+            b"<html><h1>Gateway</h1> key=canary-0815", r"begins '<html><h1>Gateway</h1> key=canary", id="HTML"
+        ),
+        pytest.param(b"[" * 100_000, "nested too deep", id="deep"),
+        pytest.param(b'{"n": NaN}', "NaN is not JSON", id="NaN"),
+        pytest.param(b'{"n": ' + b"9" * 5000 + b"}", "no JSON", id="huge number"),
+        pytest.param(b"\xff\xfe\x00", "no JSON", id="no text"),
+        pytest.param(b"", "no JSON", id="nothing"),
+    ],
+)
+async def test_invalid_json(road, body: bytes, message: str) -> None:
+    """A 200 whose body is no JSON is an InvalidResponse that shows how it begins."""
+    with FaultServer(always(answer(200, body))) as server:
+        async with road(server.url) as http:
+            got = await http.send("POST", "/create", body=b"{}")
+            with pytest.raises(errors.InvalidResponse, match=message) as caught:
+                got.json()
+    assert (caught.value.status, caught.value.outcome, len(str(caught.value)) < 500) == (
+        200,
+        Outcome.DONE,
+        True,
+    )
+
+
+@pytest.mark.parametrize("framed", [True, False])
+async def test_huge_bodies_stop_at_the_budget(road, framed: bool) -> None:
+    """A body beyond the budget is refused by its length, or when that much has come, and never repeated."""
+    part = b"x" * 10_000
+    data = answer(200, part * 20) if framed else chunked([part] * 20)
+    with FaultServer(always(data)) as server:
+        async with road(server.url) as http:
+            with pytest.raises(errors.InvalidResponse, match="its body exceeds 100000 bytes"):
+                await http.send("GET", "/", limit=100_000)
+            assert (await http.send("GET", "/", limit=200_000)).body == part * 20
+    assert len(server.requests) == 2
+
+
+@pytest.fixture(scope="module")
+def bomb() -> bytes:
+    """Hide 300 MB in 300 KB."""
+    return gzip.compress(bytes(300_000_000))
+
+
+async def test_gzip_bomb_costs_no_memory(road, bomb: bytes) -> None:
+    """300 MB hidden in 300 KB are given up at the budget, having cost no more than that."""
+    with FaultServer(always(answer(200, bomb, {"Content-Encoding": "gzip"}))) as server:
+        async with road(server.url) as http:
+            tracemalloc.start()
+            try:
+                with pytest.raises(errors.InvalidResponse, match="its body exceeds 1000000 bytes"):
+                    await http.send("GET", "/", limit=1_000_000, repeatable=False)
+                _, peak = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+    assert peak < 8_000_000
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+async def test_slow_answer_ends_at_the_deadline(road, part: str) -> None:
+    """An answer that drips one byte at a time never outlives the call's deadline."""
+    where = 5 if part == "head" else len(FINE) - 5
+
+    def play(line: Line) -> None:
+        line.request()
+        line.send(FINE[:where])
+        line.drip(FINE[where:] + b" " * 10_000, 0.02)
+
+    with FaultServer(play) as server:
+        async with road(server.url, timeout=0.1) as http:
+            began = anyio.current_time()
+            with pytest.raises(errors.Timeout, match="no whole answer within 0.1 s") as caught:
+                await http.send("POST", "/create", body=b"{}", timeout=0.1)
+            assert 0.1 <= anyio.current_time() - began
+    expected = Outcome.UNKNOWN if part == "head" else Outcome.DONE
+    assert (caught.value.outcome, len(server.requests)) == (expected, 1)
+
+
+async def test_server_that_reads_slowly_ends_at_the_stall_limit(road) -> None:
+    """A server that takes one byte at a time of a large body is given up at the stall limit."""
+    with FaultServer(lambda line: line.read_slowly(0.02)) as server:
+        async with road(server.url, stall=0.1) as http:
+            with pytest.raises(errors.Timeout, match="nothing moved for 0.1 s") as caught:
+                await http.send("POST", "/create", body=b"x" * 30_000_000)
+    assert caught.value.outcome is Outcome.NOT_DONE  # it did not leave whole
+
+
+async def test_silent_server_is_tried_again(road) -> None:
+    """A read whose server falls silent is given up at the stall limit and made again."""
+    with FaultServer(in_turn(lambda line: line.hang(), always(FINE))) as server:
+        async with road(server.url, stall=0.05) as http:
+            assert (await http.send("GET", "/")).json() == {"fine": True}
+    assert server.connections == 2
+
+
+async def test_error_statuses(road) -> None:
+    """Each status has its class and outcome; the server's words, its id and the provider are told."""
+    kinds = {
+        400: (errors.ResponseError, Outcome.NOT_DONE),
+        401: (errors.Denied, Outcome.NOT_DONE),
+        402: (errors.QuotaExceeded, Outcome.NOT_DONE),
+        403: (errors.Denied, Outcome.NOT_DONE),
+        404: (errors.NotFound, Outcome.NOT_DONE),
+        409: (errors.Conflict, Outcome.NOT_DONE),
+        412: (errors.Conflict, Outcome.NOT_DONE),
+        422: (errors.ResponseError, Outcome.NOT_DONE),
+        429: (errors.RateLimited, Outcome.NOT_DONE),
+        500: (errors.Unavailable, Outcome.UNKNOWN),
+        501: (errors.ResponseError, Outcome.NOT_DONE),
+        502: (errors.Unavailable, Outcome.UNKNOWN),
+        503: (errors.Unavailable, Outcome.UNKNOWN),
+        504: (errors.Unavailable, Outcome.UNKNOWN),
+        599: (errors.Unavailable, Outcome.UNKNOWN),
+    }
+
+    def play(line: Line) -> None:
+        while True:
+            request = line.request()
+            line.answer(int(request.target[1:]), b'{"why": "so"}', {"X-Amzn-RequestId": "r-7"})
+
+    seen = {}
+    with FaultServer(play) as server:
+        async with road(server.url, retry=Retry(attempts=1)) as http:
+            for status in kinds:
+                with pytest.raises(errors.ResponseError) as caught:
+                    await http.send("POST", f"/{status}", body=b"{}", key="k-1")
+                error = caught.value
+                seen[status] = (type(error), error.outcome)
+                assert (
+                    error.status,
+                    error.request_id,
+                    error.provider,
+                    error.idempotency_key,
+                    error.message,
+                ) == (
+                    status,
+                    "r-7",
+                    "test",
+                    "k-1",
+                    '{"why": "so"}',
+                )
+                assert str(error).startswith(f"POST {server.url}/{status}: {status}")
+    assert seen == kinds
+
+
+async def test_vendor_errors_in_good_answers(road) -> None:
+    """An error that the vendor hides in a 200 is raised as the check reads it, with nothing done."""
+
+    def check(answer):
+        fault = answer.json().get("exception")
+        return errors.Conflict(fault, status=answer.status) if fault else None
+
+    def play(line: Line) -> None:
+        while line.request().target == "/taken":
+            line.answer(200, json.dumps({"exception": "Taken"}).encode())
+        line.send(FINE)
+
+    with FaultServer(play) as server:
+        async with road(server.url, check=check, ok_is_done=False) as http:
+            with pytest.raises(errors.Conflict, match="Taken") as caught:
+                await http.send("POST", "/taken", body=b"{}")
+            assert (await http.send("POST", "/free", body=b"{}")).json() == {"fine": True}
+    assert (caught.value.outcome, caught.value.provider) == (Outcome.NOT_DONE, "test")
+
+
+async def test_calls_outside_of_async_with(road) -> None:
+    """A road that is not open says so, before and after."""
+    http = road("http://127.0.0.1:1")
+    for _ in range(2):
+        with pytest.raises(errors.ConfigError, match="the client is closed"):
+            await http.send("GET", "/")
+        async with http:
+            pass

@@ -1,0 +1,30 @@
+"""A road to a server, with waits that a test can afford."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import attrs
+
+from callsheet._http import Http
+from callsheet._retry import Retry
+from callsheet._transport import HttpOptions
+
+__all__ = ["QUICK", "Road", "make_road"]
+
+QUICK = Retry(base=0.002, throttled=0.002, random=lambda: 1.0)
+OPTIONS = {field.name for field in attrs.fields(HttpOptions)}
+
+
+class Road(Protocol):
+    """Makes the road to a server; not yet opened."""
+
+    def __call__(self, server: str, /, **given: Any) -> Http:
+        """Return it; options of `HttpOptions` and arguments of `Http` go where they belong."""
+        ...
+
+
+def make_road(server: str, /, **given: Any) -> Http:
+    """See `Road`."""
+    options = {name: given.pop(name) for name in OPTIONS & given.keys()}
+    return Http(server, provider="test", options=HttpOptions(**({"retry": QUICK} | options)), **given)
