@@ -13,8 +13,9 @@ import nox
 nox.needs_version = ">=2025.5"
 nox.options.sessions = ["tests", "lint", "types", "docs"]
 nox.options.default_venv_backend = "virtualenv"
-# `full` runs on those Pythons that are there.
+# `full` runs on those Pythons that are there, and fetches none.
 nox.options.error_on_missing_interpreters = False
+nox.options.download_python = "never"
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 
