@@ -30,9 +30,9 @@ from callsheet._models import (
     Slice,
 )
 from callsheet.abc import CAPABILITIES, Claim, Progress, Provider, Sweep
-from callsheet.providers.local import _components, _jobs, _leases, _queries, _sweeping, details
+from callsheet.providers.local import _components, _jobs, _leases, _making, _queries, _sweeping, details
 from callsheet.providers.local._blobs import Blobs
-from callsheet.providers.local._creating import new_rows
+from callsheet.providers.local._creating import order
 from callsheet.providers.local._directory import FILES
 from callsheet.providers.local._garbage import Garbage, claim_all, collect
 from callsheet.providers.local._keys import request_hash
@@ -155,9 +155,9 @@ class LocalProvider(Provider):
             AttachError: A file could not be stored; no job was made. Files that could are found again by the
                 same call with the same key.
         """
-        rows = await new_rows(self, self._store, new)
+        wanted = await order(self, self._store, new)
         key = new[0].idempotency_key if len(new) == 1 else None
-        jobs: list[Job] = await self._store.write(_jobs.create, rows, key=key)
+        jobs: list[Job] = await self._store.write(_making.create, wanted, key=key)
         return jobs
 
     async def get_jobs(self, ids: Sequence[str]) -> list[Job | None]:
@@ -196,7 +196,7 @@ class LocalProvider(Provider):
     async def rerun_job(self, job_id: str, *, key: str | None) -> Job:
         """Return a new, QUEUED job with the same fields and none of the files."""
         key = key or uuid.uuid4().hex
-        job: Job = await self._store.write(_jobs.rerun, (job_id, key), key=key)
+        job: Job = await self._store.write(_making.rerun, (job_id, key), key=key)
         return job
 
     async def delete_job(self, job_id: str) -> None:
@@ -252,7 +252,7 @@ class LocalProvider(Provider):
             Conflict: Another worker holds the job's lease; or the job's key was used for another request.
             NotFound: There is no job of that id.
         """
-        target = job if isinstance(job, str) else _jobs.NewRow.of(job, user=self.user)
+        target = job if isinstance(job, str) else _making.Order([job], self.user)
         key = None if isinstance(job, str) else job.idempotency_key
         length = round((lease + grace) * 1_000_000)
         made, token = await self._store.write(_leases.claim, (target, length), key=key)

@@ -12,36 +12,33 @@ from callsheet._models import Component, NewJob
 from callsheet._transfers import as_file, upload_all
 from callsheet.abc import Provider
 from callsheet.providers.local import _keys
-from callsheet.providers.local._jobs import NewRow
+from callsheet.providers.local._making import Order
 from callsheet.providers.local._store import Store
 
-__all__ = ["new_rows"]
+__all__ = ["order"]
 
 Given: TypeAlias = File | FrameSequence | Component
 
 
-async def new_rows(provider: Provider, store: Store, new: Sequence[NewJob]) -> list[NewRow]:
-    """Upload the files of the jobs, and return the rows to be written.
+async def order(provider: Provider, store: Store, new: Sequence[NewJob]) -> Order:
+    """Upload the files of the jobs, and return what is to be written.
 
     Raises:
         AttachError: A file could not be stored. Those that could are found again under the same keys.
     """
+    if not any(job.files for job in new):
+        return Order(new, provider.user)
     given = [[as_file(file) for file in job.files] for job in new]
-    if not any(given):
-        return [NewRow.of(job, user=provider.user) for job in new]
     used = await store.read(_keys.used, [str(job.idempotency_key) for job in new])
     # A job that was made before is looked up by its key alone: its files are there.
     sent = [[] if job.idempotency_key in used else files for job, files in zip(new, given, strict=True)]
     there = await _upload(provider, new, sent)
-    return [
-        NewRow.of(
-            job,
-            user=provider.user,
-            files=[_named(file) for file in files],
-            component_ids=[there[id(file)].id for file in uploaded],
-        )
-        for job, files, uploaded in zip(new, given, sent, strict=True)
-    ]
+    return Order(
+        new,
+        provider.user,
+        files=[[_named(file) for file in files] for files in given],
+        component_ids=[[there[id(file)].id for file in files] for files in sent],
+    )
 
 
 async def _upload(provider: Provider, new: Sequence[NewJob], sent: list[list[Given]]) -> dict[int, Component]:

@@ -74,7 +74,8 @@ class Database:
                 # SQLite gives its other files the mode of this one.
                 os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
                 engines = self._connect()
-                (self.directory / FILES / "tmp").mkdir(mode=0o700, parents=True, exist_ok=True)
+                for files in (self.directory / FILES, self.directory / FILES / "tmp"):
+                    files.mkdir(mode=0o700, exist_ok=True)
         except ResponseError as exc:
             if exc.code not in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
                 raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ __all__ = ["DATABASE", "FILES", "check_file_system", "claimed"]
 
 DATABASE = "callsheet.db"
 FILES = "files"
+MOUNTS = Path("/proc/self/mountinfo")
 
 # File systems that do not share memory between machines, which SQLite's log needs, or whose locks lie:
 # https://sqlite.org/wal.html
@@ -49,18 +49,20 @@ def check_file_system(directory: Path, mounts: str | None = None) -> None:
         directory: An absolute path without symlinks; it need not exist.
         mounts: The text of `/proc/self/mountinfo`, by default that of this process, if there is any.
     """
-    if mounts is None:
-        try:
-            mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
-        except OSError:
-            return
-    kind = _file_system(directory, mounts)
+    kind = _file_system(directory, _mounts() if mounts is None else mounts)
     if kind in NETWORK:
         raise ConfigError(
             f"{directory} is on a network file system ({kind}), where SQLite can lose data;"
             " use a directory on a local disk",
             provider="local",
         )
+
+
+def _mounts() -> str:
+    try:
+        return MOUNTS.read_text(errors="surrogateescape")
+    except OSError:
+        return ""  # not Linux
 
 
 def _file_system(directory: Path, mounts: str) -> str:
@@ -98,8 +100,3 @@ def _check_owner(directory: Path) -> None:
             f"{directory} is not empty and not a tracker of callsheet; use an empty or new directory",
             provider="local",
         )
-    database = directory / DATABASE
-    if not os.access(directory, os.W_OK | os.X_OK) or (
-        database.exists() and not os.access(database, os.W_OK)
-    ):
-        raise Denied(f"may not write in {directory}", provider="local")

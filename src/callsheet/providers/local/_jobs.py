@@ -1,39 +1,23 @@
-"""What can be done with jobs, one plain function a transaction."""
+"""Reading, changing and deleting jobs, one plain function a transaction."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
-import attrs
 from sqlalchemy import Connection, bindparam, select
 
-from callsheet._errors import CallsheetError, Conflict, NotFound
-from callsheet._models import Job, JobChanges, JobFilter, JobState, NewJob, Position, Slice
+from callsheet._errors import NotFound
+from callsheet._models import Job, JobChanges, JobFilter, JobState, Position, Slice
 from callsheet.providers.local import _components, _queries
 from callsheet.providers.local._database import Transaction
-from callsheet.providers.local._keys import Keys, request_hash
 from callsheet.providers.local._queries import in_chunks
 from callsheet.providers.local._rows import ENDED, JOB_COLUMNS, job_of, job_of_mapping, json_text
 from callsheet.providers.local._schema import jobs, links, tombstones
-from callsheet.providers.local._stamps import new_ids
 
-__all__ = [
-    "NewRow",
-    "cancel",
-    "changed",
-    "create",
-    "delete",
-    "get",
-    "missing_job",
-    "page",
-    "rerun",
-    "rows_by_id",
-    "save",
-    "update",
-]
+__all__ = ["Row", "cancel", "changed", "delete", "get", "missing_job", "page", "rows_by_id", "save", "update"]
 
-Row = dict[str, Any]
+Row: TypeAlias = dict[str, Any]
 
 
 def missing_job(job_id: str) -> NotFound:
@@ -61,112 +45,6 @@ def page(db: Connection, tracker: str, wanted: JobFilter, after: Position | None
     last = listed[-1]
     assert last.created_at is not None
     return Slice(listed, Position(last.created_at.isoformat(), (last.id,)))
-
-
-# -- making --------------------------------------------------------------------------------------------------
-
-
-@attrs.frozen
-class NewRow:
-    """A job to be made: its columns, its key with a hash of the request, and the files it begins with."""
-
-    columns: Row
-    key: str
-    request: str
-    component_ids: Sequence[str] = ()
-
-    @classmethod
-    def of(
-        cls, new: NewJob, *, user: str, files: Sequence[str] = (), component_ids: Sequence[str] = ()
-    ) -> NewRow:
-        """Return the row that a `NewJob` asks for.
-
-        Args:
-            new: The job, with its key.
-            user: Whose it is unless it says so.
-            files: What tells its files from those of another request.
-            component_ids: Its files.
-        """
-        assert new.idempotency_key is not None
-        columns = {
-            "name": new.name,
-            "state": (new.state or JobState.QUEUED).value,
-            "type": new.type,
-            "priority": new.priority,
-            "description": new.description,
-            "user": new.user or user,
-            "item": new.item,
-            "attributes": json_text(new.attributes or {}),
-        }
-        request = request_hash("create", columns, list(files))
-        return cls(columns, new.idempotency_key, request, component_ids)
-
-
-def create(transaction: Transaction, wanted: list[list[NewRow]]) -> list[list[Job] | Exception]:
-    """Make the jobs of each call, all or none of one call."""
-    known = Keys(transaction.db, (new.key for call in wanted for new in call))
-    rows = rows_by_id(transaction.db, known.targets())
-    fresh: list[Row] = []
-    answers: list[list[Job] | Exception] = []
-    for call in wanted:
-        try:
-            made, added = _made(transaction, call, known, rows)
-        except CallsheetError as exc:
-            answers.append(exc)
-        else:
-            fresh += added
-            answers.append([job_of_mapping(transaction.tracker, row) for row in made])
-    insert(transaction, fresh)
-    known.save()
-    for call, answer in zip(wanted, answers, strict=True):
-        for new, job in zip(call, answer if isinstance(answer, list) else (), strict=False):
-            if new.component_ids:
-                _components.link_rows(transaction.db, job.id, new.component_ids, role="input")
-    return answers
-
-
-def _made(
-    transaction: Transaction, call: list[NewRow], known: Keys, rows: dict[str, Row]
-) -> tuple[list[Row], list[Row]]:
-    """Return the rows that answer the call, and those of them that are new. All keys first: all or none."""
-    for new in call:
-        target = known.target(new.key, new.request)
-        if target is not None and target not in rows:
-            raise _deleted(new.key, target)
-        _components.check(transaction.db, new.component_ids)
-    made: list[Row] = []
-    added: list[Row] = []
-    for new, id_ in zip(call, new_ids(len(call), transaction.now), strict=True):
-        target = known.target(new.key, new.request)
-        if target is None:
-            row = new_row(transaction, id_, new.columns)
-            known.use(new.key, new.request, id_)
-            rows[id_] = row
-            added.append(row)
-            target = id_
-        made.append(rows[target])
-    return made, added
-
-
-def _deleted(key: str, target: str) -> Conflict:
-    return Conflict(
-        f"the idempotency key {key!r} was used for job {target}, which has been deleted", provider="local"
-    )
-
-
-def new_row(transaction: Transaction, id_: str, columns: Mapping[str, Any]) -> Row:
-    """Return a whole row for a job that begins now."""
-    row: Row = dict.fromkeys(JOB_COLUMNS) | dict(columns)
-    row |= {"id": id_, "created_at": transaction.now, "fence": 0}
-    state = row["state"]
-    row["state"] = JobState.QUEUED.value
-    changed(row, {"state": JobState(state)}, transaction)
-    return row
-
-
-def insert(transaction: Transaction, rows: list[Row]) -> None:
-    if rows:
-        transaction.db.execute(jobs.insert(), rows)
 
 
 # -- changing ------------------------------------------------------------------------------------------------
@@ -249,25 +127,6 @@ def cancel(transaction: Transaction, wanted: list[str]) -> list[Job | Exception]
     return [
         job_of_mapping(transaction.tracker, rows[id_]) if id_ in rows else missing_job(id_) for id_ in wanted
     ]
-
-
-def rerun(transaction: Transaction, wanted: list[tuple[str, str]]) -> list[Job | Exception]:
-    """Copy each job, by id and key, into a new one that is QUEUED."""
-    sources = rows_by_id(transaction.db, (id_ for id_, _ in wanted))
-    calls = [[_copy(id_, key, sources[id_])] if id_ in sources else [] for id_, key in wanted]
-    answers: list[Job | Exception] = []
-    for (id_, _), answer in zip(wanted, create(transaction, calls), strict=True):
-        if isinstance(answer, Exception):
-            answers.append(answer)
-        else:
-            answers.append(answer[0] if answer else missing_job(id_))
-    return answers
-
-
-def _copy(id_: str, key: str, source: Row) -> NewRow:
-    columns = {name: source[name] for name in ("name", "user", "type", "description", "priority", "item")}
-    columns |= {"attributes": source["attributes"], "state": JobState.QUEUED.value, "source_id": id_}
-    return NewRow(columns, key, request_hash("rerun", id_))
 
 
 def delete(transaction: Transaction, wanted: list[str]) -> list[Exception | None]:

@@ -13,9 +13,9 @@ from sqlalchemy import CompoundSelect, Connection, select, union_all
 
 from callsheet._errors import Conflict, LeaseLost
 from callsheet._models import Job, JobChanges, JobState
-from callsheet.providers.local import _jobs
 from callsheet.providers.local._database import Transaction
-from callsheet.providers.local._jobs import NewRow, changed, missing_job, rows_by_id, save
+from callsheet.providers.local._jobs import changed, missing_job, rows_by_id, save
+from callsheet.providers.local._making import Order, create
 from callsheet.providers.local._rows import ENDED, job_of_mapping
 from callsheet.providers.local._schema import jobs
 from callsheet.providers.local._stamps import boot_id, monotonic_us
@@ -38,11 +38,10 @@ class Lease:
 
 
 def claim(
-    transaction: Transaction, wanted: list[tuple[NewRow | str, int]]
+    transaction: Transaction, wanted: list[tuple[Order | str, int]]
 ) -> list[tuple[Job, Lease] | Exception]:
     """Make or find each job, set it RUNNING, and give out its lease of that many microseconds."""
-    new = [target for target, _ in wanted if isinstance(target, NewRow)]
-    made = iter(_jobs.create(transaction, [[row] for row in new]))
+    made = iter(create(transaction, [target for target, _ in wanted if isinstance(target, Order)]))
     found = [target if isinstance(target, str) else _id(next(made)) for target, _ in wanted]
     rows = rows_by_id(transaction.db, (id_ for id_ in found if isinstance(id_, str)))
     claimed: dict[str, dict[str, Any]] = {}

@@ -21,7 +21,7 @@ __all__ = ["Store"]
 logger = logging.getLogger("callsheet")
 
 BUSY = 30.0
-"""Seconds that a transaction waits for those of other processes."""
+"""Most seconds that a transaction waits for those of other processes."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,7 +32,8 @@ class Store:
     """One tracker's database, shared by all who use the same provider."""
 
     def __init__(self, directory: Path, tracker: str, *, timeout: float) -> None:
-        self._database = Database(directory, tracker, busy=min(BUSY, timeout))
+        # Shorter than the deadline, so that the answer is "not done" and not "unknown".
+        self._database = Database(directory, tracker, busy=min(BUSY, timeout / 2))
         self._timeout = timeout
         self._threads: Threads | None = None
         self._writer: Writer | None = None

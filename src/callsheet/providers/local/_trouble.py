@@ -86,5 +86,5 @@ def _disk_error(error: OSError, directory: Path) -> CallsheetError:
     if error.errno in FULL:
         return QuotaExceeded(f"no room is left for the tracker: {answer}", code=code, provider="local")
     if error.errno in FORBIDDEN:
-        return Denied(f"the tracker's directory may not be used so: {answer}", code=code, provider="local")
+        return Denied(f"no right to the tracker's files: {answer}", code=code, provider="local")
     return Unavailable(f"the tracker's directory cannot be used: {answer}", code=code, provider="local")
