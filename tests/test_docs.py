@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import tomllib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import pytest
 
 import callsheet
 import callsheet.abc
-from callsheet.providers.local import LocalProvider
+import callsheet.providers.local
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -116,7 +117,15 @@ def test_reference_names_everything() -> None:
     entries = set(re.findall(r"^\.\. auto\w+:: ([\w.]+)$", reference, re.MULTILINE))
     public = {f"callsheet.{name}" for name in callsheet.__all__ if not name.startswith("__")}
     own = {f"callsheet.abc.{name}" for name in callsheet.abc.__all__ if name not in callsheet.__all__}
-    assert entries == public | own | {f"callsheet.providers.local.{LocalProvider.__name__}"}
+    of_local = {f"callsheet.providers.local.{name}" for name in callsheet.providers.local.__all__}
+    assert entries == public | own | of_local
+
+
+def test_quickstart_names_every_extra() -> None:
+    """The table of extras is that of the package."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    table = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "quickstart.md").read_text(), re.MULTILINE)
+    assert table == list(project["optional-dependencies"])
 
 
 def test_errors_page_names_every_error() -> None:

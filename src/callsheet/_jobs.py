@@ -464,7 +464,7 @@ class Jobs:
             target = self._door.job_id(job)
         else:
             assert name is not None
-            given = NewJob(name=name, idempotency_key=idempotency_key, **fields)  # type: ignore[arg-type]
+            given = NewJob(name=name, idempotency_key=idempotency_key, **fields)  # type: ignore[arg-type]  # they are NewJob's own
             target = self._checked(given, "create")
         return Tracking(self._door, target, self.attach, options)
 
