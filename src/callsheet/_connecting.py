@@ -24,7 +24,10 @@ OPTIONS = frozenset({"user", "timeout", *VENDOR_OPTIONS, *HTTP_OPTIONS})
 
 @attrs.frozen
 class Kind:
-    """A kind of address: where its provider is, what brings it, and which options it takes."""
+    """A kind of address: where its provider is, what brings it, and which options it takes.
+
+    A vendor's provider reads its own addresses, by its class method `from_url`.
+    """
 
     module: str = ""
     provider: str = ""
@@ -32,12 +35,19 @@ class Kind:
     options: frozenset[str] = frozenset()
 
 
+_FTRACK = Kind(
+    "callsheet.providers.ftrack",
+    "FtrackProvider",
+    "ftrack",
+    frozenset({"user", "api_key", "timeout", "server_timezone", *HTTP_OPTIONS}),
+)
+
 KINDS: Mapping[str, Kind] = {
     "local": Kind("callsheet.providers.local", "LocalProvider", "local", frozenset({"user", "timeout"})),
     "postgresql": Kind(),
-    "ftrack": Kind(),
-    "ftrack+http": Kind(),
-    "ftrack+https": Kind(),
+    "ftrack": _FTRACK,
+    "ftrack+http": _FTRACK,
+    "ftrack+https": _FTRACK,
     "vidispine": Kind(),
     "vidispine+http": Kind(),
     "vidispine+https": Kind(),
@@ -51,10 +61,11 @@ def connect(url: str | None = None, **options: Any) -> Client[Any]:
     """Return a client of the tracker at an address, to be opened by `async with`.
 
     Args:
-        url: `local:DIR`, or `local:` for your own directory. In this version only local trackers are served.
-            `None` reads the environment variable `CALLSHEET_URL`.
+        url: `local:DIR`, or `local:` for your own directory; `ftrack+https://HOST[:PORT]`, or `ftrack:` for
+            the server of `FTRACK_SERVER`. `None` reads the environment variable `CALLSHEET_URL`.
         options: `user`, the default user of new jobs (else the login name); `timeout`, seconds that a call
-            may take (else 120).
+            may take (else 120). For servers also `connections`, `proxy`, `verify`, `transport` and
+            `allow_http`; for ftrack `api_key` and `server_timezone`.
 
     Raises:
         ConfigError: The address or an option cannot be used; the message names it.
@@ -66,13 +77,16 @@ def connect(url: str | None = None, **options: Any) -> Client[Any]:
         raise ConfigError(f"url: {_hidden(address)!r} names no tracker; use {SHOWN}")
     if not kind.module:
         _check_vendor_url(address)
-        raise ConfigError(f"url: {scheme}: trackers are not in this version of callsheet; local: is")
+        raise ConfigError(f"url: {scheme}: trackers are not in this version of callsheet")
     for option in options:
         if option not in OPTIONS:
             raise ConfigError(f"{option}: there is no such option; there are {', '.join(sorted(OPTIONS))}")
         if option not in kind.options:
             raise ConfigError(f"{option}: a {scheme}: tracker takes no such option")
-    return Client(_provider(kind)(_directory(rest), **options))
+    if scheme.lower() == "local":
+        return Client(_provider(kind)(_directory(rest), **options))
+    _check_vendor_url(address)
+    return Client(_provider(kind).from_url(address, **options))
 
 
 def _given(url: str | None) -> str:
