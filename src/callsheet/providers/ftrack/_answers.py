@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from callsheet._errors import CallsheetError, Conflict, Denied, Outcome, ResponseError, Unavailable
 from callsheet._messages import Answer, error_for
 
-__all__ = ["Results", "error_of", "merged"]
+__all__ = ["Results", "error_of", "spelt_out"]
 
 T = TypeVar("T")
 
@@ -21,6 +21,9 @@ _KINDS: dict[str, type[ResponseError]] = {
     "DuplicateEntryError": Conflict,
     "IntegrityError": Conflict,
 }
+_KEYS = {"JobComponent": ("component_id", "job_id"), "Metadata": ("parent_id", "key")}
+"""Types whose entities are not told apart by an `id`."""
+
 _DOWN = {502, 503, 504}
 
 
@@ -64,7 +67,7 @@ class Results:
             raise answer.unreadable(f"{type(found).__name__} instead of a list of results")
         if len(found) != count:
             raise answer.unreadable(f"{len(found)} results to {count} operations")
-        self.items: list[Any] = merged(found)
+        self.items: list[Any] = spelt_out(found)
 
     def rows(self, index: int) -> list[dict[str, Any]]:
         """Return the entities that the query at that place found."""
@@ -109,46 +112,29 @@ class Results:
         return item
 
 
-def merged(answer: Any) -> Any:
-    """Return the answer with each entity the same mapping wherever it stands.
+def spelt_out(answer: Any) -> Any:
+    """Return the answer with everything that it says of an entity at each mention of it; changed in place.
 
-    ftrack spells an entity out once in an answer, and refers to it by its key from then on, even where more
-    was asked for. The answer is changed in place.
+    ftrack spells an entity out at its first mention and refers to it by its key from then on, even where more
+    was asked for. What a later mention does say, counts: the entity may have been changed in between.
     """
-    known: dict[tuple[Any, Any], dict[str, Any]] = {}
-    for entity in _entities(answer):
-        whole = known.setdefault((entity["__entity_type__"], entity["id"]), entity)
-        if whole is not entity:
-            for name, value in entity.items():
-                if whole.get(name) is None:
-                    whole[name] = value
-    _unify(answer, known)
+    known: dict[tuple[Any, ...], dict[str, Any]] = {}
+    stack: list[Any] = [answer]
+    while stack:
+        node = stack.pop()
+        is_mapping = isinstance(node, dict)
+        inside = [
+            value for value in (node.values() if is_mapping else node) if isinstance(value, dict | list)
+        ]
+        stack += reversed(inside)
+        if is_mapping and "__entity_type__" in node:
+            key = _identity(node)
+            for name, value in known.get(key, {}).items():
+                node.setdefault(name, value)
+            known[key] = node
     return answer
 
 
-def _entities(answer: Any) -> Iterator[dict[str, Any]]:
-    stack: list[Any] = [answer]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, dict):
-            if "__entity_type__" in node and isinstance(node.get("id"), str):
-                yield node
-            node = node.values()
-        stack += [value for value in node if isinstance(value, dict | list)]
-
-
-def _unify(answer: Any, known: dict[tuple[Any, Any], dict[str, Any]]) -> None:
-    done: set[int] = set()
-    stack: list[Any] = [answer]
-    while stack:
-        node = stack.pop()
-        if id(node) in done:
-            continue
-        done.add(id(node))
-        for place, value in node.items() if isinstance(node, dict) else enumerate(node):
-            if isinstance(value, dict):
-                # No place is added, so the mapping may be changed while it is walked.
-                node[place] = value = known.get((value.get("__entity_type__"), value.get("id")), value)
-                stack.append(value)
-            elif isinstance(value, list):
-                stack.append(value)
+def _identity(entity: dict[str, Any]) -> tuple[Any, ...]:
+    kind = entity["__entity_type__"]
+    return kind, *(entity.get(name) for name in _KEYS.get(kind, ("id",)))

@@ -37,6 +37,7 @@ __all__ = ["ComponentCalls"]
 Row = dict[str, Any]
 T = TypeVar("T")
 
+_NEEDED = {"name", "file_type", "size", "component_locations", "metadata"}
 _FIRST = datetime.min.replace(tzinfo=UTC)
 _OF_A_LINK = ["component_id", "job_id", *(f"component.{path}" for path in _wire.COMPONENT)]
 
@@ -92,7 +93,7 @@ class ComponentCalls(Provider):
         there = _component(id_)
         try:
             results = await self._server.call([*operations, query(there)], name="create component")
-            rows = results.read(len(operations), dict)
+            rows = [row for row in results.rows(len(operations)) if row.keys() >= _NEEDED]
         except CallsheetError as error:
             # Perhaps it is there, by the same key elsewhere or by this call, whose answer was lost.
             rows = await self._server.still(there, error)

@@ -30,6 +30,8 @@ __all__ = ["JobCalls", "check_types"]
 
 Row = dict[str, Any]
 
+_NEEDED = {"id", "type", "status", "data", "created_at", "user"}
+
 
 @attrs.frozen
 class Kept:
@@ -247,9 +249,13 @@ class JobCalls(ComponentCalls):
         batches = [ids[start : start + PAGE] for start in range(0, len(ids), PAGE)]
         queries = [query(_by_id(batch)) for batch in batches]
         results = await self._server.call([*operations, *queries], name=f"{name} jobs")
-        found: dict[str, Job] = {}
-        for index in range(len(operations), len(operations) + len(queries)):
-            found |= {job.id: job for job in results.read(index, self._job_of)}
+        places = range(len(operations), len(operations) + len(queries))
+        rows = [row for index in places for row in results.rows(index)]
+        if len(rows) == len(ids) and all(row.keys() >= _NEEDED for row in rows):
+            jobs = [job for index in places for job in results.read(index, self._job_of)]
+        else:
+            jobs = await self._jobs(ids)  # it does not look at what the same batch has done
+        found = {job.id: job for job in jobs}
         gone = next((id_ for id_ in ids if id_ not in found), None)
         if gone is not None:
             raise NotFound(f"job {gone!r} is gone", provider=self.name)
