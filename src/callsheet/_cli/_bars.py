@@ -80,10 +80,11 @@ class Doing(ProgressColumn):
 
 
 class JobBars:
-    """A bar for each job that is followed; one that has ended leaves a line above them."""
+    """A bar for each job that is followed; one that has ended may leave a line above them."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, *, leaves_lines: bool) -> None:
         self._progress = progress
+        self._leaves_lines = leaves_lines
         self._bars: dict[str, TaskID] = {}
 
     def see(self, change: JobChange) -> None:
@@ -95,7 +96,10 @@ class JobBars:
             return
         if job.id in self._bars:
             self._progress.remove_task(self._bars.pop(job.id))
-        state = _state(job) if change.current else Text("gone", "yellow")
+        if self._leaves_lines:
+            self._leave_line(job, _state(job) if change.current else Text("gone", "yellow"))
+
+    def _leave_line(self, job: Job, state: Text) -> None:
         problem = shown_text(f"  {(job.problem or '').partition(chr(10))[0]}", "dim")
         self._progress.console.print(
             Text.assemble(shown_text(job.id), "  ", state, "  ", shown_text(job.name), problem),
@@ -114,11 +118,11 @@ class JobBars:
 
 
 @contextmanager
-def job_bars(console: Console) -> Iterator[JobBars]:
+def job_bars(console: Console, *, leaves_lines: bool) -> Iterator[JobBars]:
     """Show bars of jobs until the block is left."""
     columns = (Name(), BarColumn(20), Percent(), Doing())
     with Progress(*columns, console=console, transient=True) as progress:
-        yield JobBars(progress)
+        yield JobBars(progress, leaves_lines=leaves_lines)
 
 
 def _state(job: Job) -> Text:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -59,7 +60,7 @@ async def watch(
                 sides = {"previous": change.previous, "current": change.current}
                 line({name: job and record(job) for name, job in sides.items()})
         else:
-            await _show(client, terminal(), jobs, filters)
+            await _show(client, jobs, filters, stderr=False)
 
 
 async def wait(
@@ -90,7 +91,7 @@ async def _bars_meanwhile(client: Client[Any], jobs: tuple[str, ...]) -> AsyncIt
     trouble: Exception | None = None
     async with anyio.create_task_group() as tasks:
         if sys.stderr.isatty():
-            tasks.start_soon(_show, client, terminal(stderr=True), jobs, {})
+            tasks.start_soon(partial(_show, client, jobs, {}, stderr=True))
         try:
             yield
         except CallsheetError as error:
@@ -100,10 +101,11 @@ async def _bars_meanwhile(client: Client[Any], jobs: tuple[str, ...]) -> AsyncIt
         raise trouble
 
 
-async def _show(client: Client[Any], console: Any, jobs: tuple[str, ...], filters: dict[str, Any]) -> None:
+async def _show(client: Client[Any], jobs: tuple[str, ...], filters: dict[str, Any], *, stderr: bool) -> None:
     from callsheet._cli._bars import job_bars
 
-    with job_bars(console) as bars:
+    # What goes to standard error is there meanwhile only; the result follows on standard output.
+    with job_bars(terminal(stderr=stderr), leaves_lines=not stderr) as bars:
         async for change in client.jobs.watch(*jobs, **filters):
             bars.see(change)
 

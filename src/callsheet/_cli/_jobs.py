@@ -18,6 +18,8 @@ from callsheet._cli._session import SHOWN, Shown
 
 __all__ = ["cancel", "create", "list_", "rerun", "show", "update"]
 
+USUAL_LIMIT = 100
+
 
 async def list_(
     *,
@@ -29,7 +31,7 @@ async def list_(
     since: _values.Moment | None = None,
     until: _values.Moment | None = None,
     oldest_first: bool = False,
-    limit: Annotated[int, Parameter(validator=Number(gte=0))] = 100,
+    limit: Annotated[int | None, Parameter(validator=Number(gte=0))] = None,
     shown: Shown = SHOWN,
 ) -> None:
     """List jobs, newest first.
@@ -43,8 +45,9 @@ async def list_(
         since: Only jobs made since then: 2h (ago; s, m, h, d, w) or 2026-03-01T12:00.
         until: Only jobs made before then.
         oldest_first: The other way round.
-        limit: The most jobs to list; 0 for all.
+        limit: The most jobs to list, by default 100; 0 for all.
     """
+    most = USUAL_LIMIT if limit is None else limit
     async with shown.client() as client:
         listing = client.jobs.list(
             states=state or None,
@@ -55,12 +58,12 @@ async def list_(
             created_after=since,
             created_before=until,
             newest_first=not oldest_first,
-            page_size=min(limit + 1, 1000) if limit else None,
+            page_size=most + 1 if most else None,
         )
-        jobs = await listing.collect(limit=limit + 1 if limit else None)
-    write_jobs(jobs[:limit] if limit else jobs, shown)
-    if limit and len(jobs) > limit:
-        say(f"there are more than these {limit} jobs; --limit 0 lists all")
+        jobs = await listing.collect(limit=most + 1 if most else None)
+    write_jobs(jobs[:most] if most else jobs, shown)
+    if limit is None and len(jobs) > most:
+        say(f"there are more than these {most} jobs; --limit 0 lists all")
 
 
 async def show(job: str, /, *, shown: Shown = SHOWN) -> None:

@@ -7,6 +7,7 @@ Description (https://github.com/OpenJobDescription/openjd-specifications/wiki), 
 from __future__ import annotations
 
 import re
+from collections import deque
 from contextlib import suppress
 
 from callsheet import InvalidRequest
@@ -17,7 +18,9 @@ LINE_LIMIT = 4096
 """Bytes of a line that are looked at; a longer one is looked at no further."""
 
 OPENJD = re.compile(rb"^openjd_(?P<word>progress|status|fail): (?P<text>.+)", re.MULTILINE)
-PERCENT = re.compile(rb"\b(?i:progress):[ \t]*(?P<percent>\d+(?:\.\d+)?)[ \t]*%")
+PERCENT = re.compile(rb"\b(?:[Pp]rogress|PROGRESS):[ \t]*(?P<percent>\d+(?:\.\d+)?)[ \t]*%")
+MARKS = (b"openjd_", b"rogress:", b"ROGRESS:")
+"""Nearly all output holds none of these, and finding that out costs next to nothing."""
 
 
 class Latest:
@@ -55,15 +58,13 @@ class ProgressLines:
         self._rest = b""
 
     def _read(self, lines: bytes) -> None:
-        # Nearly all output holds neither mark, and finding that out costs next to nothing.
-        has_openjd = b"openjd_" in lines
-        if not (has_openjd or self._pattern or b"%" in lines):
+        if not (self._pattern or any(mark in lines for mark in MARKS)):
             return
         lines = lines.replace(b"\r", b"\n")
-        if has_openjd:
-            for match in OPENJD.finditer(lines):
-                self._read_openjd(match["word"], match["text"])
-        for match in (self._pattern or PERCENT).finditer(lines):
+        # Of each kind only the last counts: a flood of them costs little more than one.
+        for word, text in {match["word"]: match["text"] for match in OPENJD.finditer(lines)}.items():
+            self._read_openjd(word, text)
+        for match in deque((self._pattern or PERCENT).finditer(lines), maxlen=1):
             self._read_match(match)
 
     def _read_openjd(self, word: bytes, text: bytes) -> None:

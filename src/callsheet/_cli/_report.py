@@ -119,10 +119,13 @@ class Report:
     async def _follow(self, tracked: Tracked) -> None:
         """Pass progress on until the command has ended; stop it if its job is cancelled from elsewhere."""
         try:
-            while not self.work.ended.is_set():
+            while True:
+                has_ended = self.work.ended.is_set()
+                self._pass_on_progress(tracked)
+                if has_ended:
+                    return
                 with anyio.move_on_after(LOOK):
                     await self.work.ended.wait()
-                self._pass_on_progress(tracked)
         except anyio.get_cancelled_exc_class():
             if tracked.job.state is JobState.CANCELLED:
                 with anyio.CancelScope(shield=True):

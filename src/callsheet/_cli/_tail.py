@@ -17,8 +17,8 @@ SCANNED = 16 << 10
 
 ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 """Terminal control sequences (ECMA-48): colours, cursor movements, window titles."""
-SECRET = re.compile(rb"^(openjd_redacted_env: [^=]*=?).*")
-"""A line by which a command tells a render farm a secret."""
+OPENJD = re.compile(rb"^openjd_\w+: ")
+"""A line for a render farm; it may tell it a secret (openjd_redacted_env), and tells people nothing new."""
 
 
 class Tail:
@@ -51,7 +51,9 @@ class Tail:
 
 
 def _shown(line: bytes) -> str:
-    plain = SECRET.sub(rb"\1***", ESCAPES.sub(b"", line))
+    plain = ESCAPES.sub(b"", line)
+    if OPENJD.match(plain):
+        return ""
     last = plain.rstrip(b"\r").rpartition(b"\r")[2]
     text = last[-LINE_LIMIT:].decode(errors="replace").expandtabs()
     return "".join(c for c in text if c.isprintable()).rstrip()
