@@ -8,19 +8,19 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, ClassVar, Self
 from urllib.parse import unquote, urlsplit
 
 from anyio.lowlevel import checkpoint
-from support.memory import MemoryProvider, MemoryTracker, NarrowProvider
-from support.wrapping import Wrapping, wrap
 
 from callsheet import Client, Job, JobState, NewJob
 from callsheet.abc import CAPABILITIES, Provider
 from callsheet.providers.local import LocalProvider
+from support import FULL
+from support.memory import MemoryProvider, MemoryTracker, NarrowProvider
+from support.wrapping import Wrapping, wrap
 
 __all__ = ["RIGS", "Rig"]
 
@@ -168,7 +168,7 @@ class MemoryRig(Rig):
         self.state = MemoryTracker(f"memory:{folder.name}")
 
     def provider(self) -> Provider:
-        return self.kind(self.state, user=self.user)  # type: ignore[call-arg]  # both kinds take this
+        return self.kind(self.state, user=self.user)
 
     async def snapshot(self) -> object:
         return self.state.snapshot()
@@ -190,4 +190,4 @@ class NarrowRig(MemoryRig):
         return self
 
 
-RIGS: list[type[Rig]] = [LocalRig, MemoryRig, NarrowRig]
+RIGS: list[type[Rig]] = [LocalRig, NarrowRig, *([MemoryRig] if FULL else [])]

@@ -180,10 +180,8 @@ def words(value: Any, field: str) -> frozenset[str] | None:
     return frozenset(text(word, field) for word in value)
 
 
-def state_set(value: Any) -> frozenset[JobState] | None:
-    return (
-        None if value is None else frozenset(state(word, "states") for word in words(value, "states") or ())
-    )
+def state_set(value: Any, field: str = "states") -> frozenset[JobState] | None:
+    return None if value is None else frozenset(state(word, field) for word in words(value, field) or ())
 
 
 def job_filter(

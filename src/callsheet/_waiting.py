@@ -25,7 +25,7 @@ def reached(until: Until) -> Callable[[Job], bool]:
     if callable(until):
         predicate = until
         return lambda job: job.ended or predicate(job)
-    states = _checks.state_set(until)
+    states = _checks.state_set(until, "until")
     if not states:
         raise InvalidRequest("until names no state")
     return lambda job: job.ended or job.state in states
@@ -46,8 +46,11 @@ async def wait_for(
     limit = None if timeout is None else _checks.seconds(timeout, "timeout")
     outcomes: Outcomes = {}
     watch = Watch(sweeper, ids=ids)
-    with anyio.move_on_after(limit):
-        await _follow(watch, enough, seen, outcomes)
+    if limit == 0:
+        await _look_once(watch, enough, seen, outcomes)
+    else:
+        with anyio.move_on_after(limit):
+            await _follow(watch, enough, seen, outcomes)
     if len(outcomes) < len(set(ids)):
         late = [id_ for id_ in dict.fromkeys(ids) if id_ not in outcomes]
         words = f"{late[0]} is" if len(late) == 1 else f"{len(late)} of {len(set(ids))} jobs are"
@@ -61,6 +64,14 @@ async def wait_for(
     return outcomes
 
 
+async def _look_once(
+    watch: Watch, enough: Callable[[Job], bool], seen: dict[str, Job], outcomes: Outcomes
+) -> None:
+    sweep = await watch.provider.sweep(frozenset(watch.following), [], None)
+    for id_, job in sweep.jobs.items():
+        _take_in(id_, job, enough, seen, outcomes)
+
+
 async def _follow(
     watch: Watch, enough: Callable[[Job], bool], seen: dict[str, Job], outcomes: Outcomes
 ) -> None:
@@ -69,11 +80,23 @@ async def _follow(
         id_, news = await watch.take()
         if isinstance(news, NotFound):
             outcomes[id_] = news
-        elif news.current is None:
-            gone = f"job {id_!r} vanished while it was waited for"
-            outcomes.setdefault(id_, NotFound(gone, provider=watch.provider.name))
-        else:
-            seen[id_] = news.current
-            if enough(news.current):
-                watch.following.discard(id_)
-                outcomes.setdefault(id_, news.current)
+        elif _take_in(id_, news.current, enough, seen, outcomes):
+            watch.following.discard(id_)
+
+
+def _take_in(
+    id_: str,
+    job: Job | None,
+    enough: Callable[[Job], bool],
+    seen: dict[str, Job],
+    outcomes: Outcomes,
+) -> bool:
+    """Note how a job was seen; return whether it need not be waited for any longer."""
+    if job is None:
+        gone = "vanished while it was waited for" if id_ in seen else "does not exist"
+        outcomes.setdefault(id_, NotFound(f"job {id_!r} {gone}"))
+        return True
+    seen[id_] = job
+    if enough(job):
+        outcomes.setdefault(id_, job)
+    return id_ in outcomes

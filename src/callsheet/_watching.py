@@ -217,6 +217,7 @@ class Sweeper:
         except CallsheetError as error:
             # For everybody: nobody may believe that nothing has changed.
             self._rest()
+            error.provider = error.provider or self.provider.name
             for watch in list(self._watches):
                 if not watch.errors:
                     watch.fail(error)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rig import RIGS, Rig
 
 from callsheet import Client
+from rig import RIGS, Rig
 
 
 @pytest.fixture(params=RIGS, ids=lambda kind: kind.__name__.removesuffix("Rig").lower())

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-import pytest
+from callsheet import Client, Job, JobState, NewJob, NotFound, Outcome
+from callsheet.abc import JobFilter
 from rig import Rig
 from support import scale
 from support.needs import needs
-
-from callsheet import Client, Job, JobState, NewJob, NotFound, Outcome
-from callsheet.abc import JobFilter
+from support.tables import raises_for
 
 
 async def test_get_by_job_or_id(rig: Rig, client: Client[Any]) -> None:
@@ -26,29 +26,29 @@ async def test_get_by_job_or_id(rig: Rig, client: Client[Any]) -> None:
     assert await client.jobs.get(job) == running
 
 
-@pytest.mark.parametrize("id_", ["nope", "0", "' OR 1=1 --", "../x", "a/b", "ä\n", "x" * 10_000])
-async def test_get_what_is_not_there(rig: Rig, client: Client[Any], id_: str) -> None:
+async def test_get_what_is_not_there(rig: Rig, client: Client[Any]) -> None:
     """An id of no job is `NotFound`, which says so and is a `LookupError`, whatever the id holds."""
     await rig.make_job()
-    with pytest.raises(NotFound) as caught:
-        await client.jobs.get(id_)
-    error = caught.value
-    assert isinstance(error, LookupError)
-    assert (error.provider, error.outcome, error.idempotency_key) == (rig.name, Outcome.NOT_DONE, None)
-    assert repr(id_)[1:9] in str(error)
+    for id_ in ("nope", "0", "' OR 1=1 --", "../x", "a/b", "ä\n", "%", "x" * 10_000):
+        with raises_for(id_, NotFound, match=re.escape(id_[:100].strip())) as caught:
+            await client.jobs.get(id_)
+        error = caught.value
+        assert isinstance(error, NotFound)
+        assert isinstance(error, LookupError)
+        assert (error.provider, error.outcome, error.idempotency_key) == (rig.name, Outcome.NOT_DONE, None)
 
 
 async def test_get_many_in_order(rig: Rig, client: Client[Any]) -> None:
     """Many jobs come in the order asked for, twice if asked twice, with `None` where there is none."""
     jobs = await rig.make_jobs(5)
-    wanted = [jobs[3], "nope", jobs[0].id, jobs[3].id, "nope", jobs[4]]
+    wanted: list[Job | str] = [jobs[3], "nope", jobs[0].id, jobs[3].id, "nope", jobs[4]]
     assert await client.jobs.get_many(wanted) == [jobs[3], None, jobs[0], jobs[3], None, jobs[4]]
     assert await client.jobs.get_many(iter(wanted[:1])) == [jobs[3]]
     assert await client.jobs.get_many([]) == []
 
 
 async def test_get_more_than_a_batch(rig: Rig) -> None:
-    """However many are asked for, no request to the tracker is larger than it allows, and none is too many."""
+    """However many are asked for, no request to the tracker is larger than it allows."""
     provider = rig.wrapped(batch_size=7)
     jobs = await rig.make_jobs(30)
     async with Client(provider) as client:
@@ -58,7 +58,23 @@ async def test_get_more_than_a_batch(rig: Rig) -> None:
 
 # -- filters -------------------------------------------------------------------------------------------------
 
-HOSTILE_NAMES = ["a.b", "$", "$.a", '"', "'", "a[0]", "[0]", "*", " a", "%", "_", "a\\", "ä", "日本", "x" * 300]
+HOSTILE_NAMES = [
+    "a.b",
+    "$",
+    "$.a",
+    '"',
+    "'",
+    "a[0]",
+    "[0]",
+    "*",
+    " a",
+    "%",
+    "_",
+    "a\\",
+    "ä",
+    "日本",
+    "x" * 300,
+]
 
 
 async def found(client: Client[Any], **wanted: Any) -> set[str]:
@@ -146,8 +162,10 @@ ATTRIBUTES: dict[str, Any] = {
 
 @needs("list(attributes=)", "count")
 async def test_filter_by_attributes(rig: Rig, client: Client[Any]) -> None:
-    """An attribute is equal as JSON is: `true` is not `1`, `null` is not absent, nested values compare whole."""
-    await make(rig, client, [NewJob(name=name, attributes={"v": value}) for name, value in ATTRIBUTES.items()])
+    """Attributes are equal as in JSON: `true` is not `1`, `null` is not absent, nested values count whole."""
+    await make(
+        rig, client, [NewJob(name=name, attributes={"v": value}) for name, value in ATTRIBUTES.items()]
+    )
     await make(rig, client, [NewJob(name="without"), NewJob(name="other", attributes={"w": None})])
     for name, value in ATTRIBUTES.items():
         assert await found(client, attributes={"v": value}) == {name}
@@ -161,7 +179,9 @@ async def test_filter_by_attributes(rig: Rig, client: Client[Any]) -> None:
 @needs("list(attributes=)", "count")
 async def test_filter_by_attributes_of_any_name(rig: Rig, client: Client[Any]) -> None:
     """The name of an attribute may hold whatever a path or query language gives a meaning to."""
-    await make(rig, client, [NewJob(name=name, attributes={name: {"a": 1, "b": 2}}) for name in HOSTILE_NAMES])
+    await make(
+        rig, client, [NewJob(name=name, attributes={name: {"a": 1, "b": 2}}) for name in HOSTILE_NAMES]
+    )
     for name in HOSTILE_NAMES:
         assert await found(client, attributes={name: {"a": 1, "b": 2}}) == {name}
         assert await found(client, attributes={name: {"a": 1}}) == set()
@@ -242,7 +262,9 @@ async def test_filters_together(rig: Rig, client: Client[Any]) -> None:
     hits = 0
     for _ in range(scale(60, 600)):
         wanted = {name: dice.choice(choices[name]) for name in dice.sample(CONDITIONS, dice.randrange(1, 5))}
-        frozen = {name: frozenset(it) if isinstance(it, set) else it for name, it in wanted.items()}
+        frozen: dict[str, Any] = {
+            name: frozenset(it) if isinstance(it, set) else it for name, it in wanted.items()
+        }
         expected = [job for job in jobs if JobFilter(**frozen).matches(job)]
         newest_first = dice.random() < 0.5
         listing = client.jobs.list(**wanted, newest_first=newest_first, page_size=dice.choice([1, 7, None]))
@@ -264,10 +286,10 @@ async def test_a_count_from_earlier(rig: Rig) -> None:
         await rig.make_job(user="bob")
         assert await client.jobs.count(max_age=60) == 0
         assert await client.jobs.count(max_age=60, user="bob") == 1
-        assert provider.counts()["count_jobs"] == 2
+        assert provider.made["count_jobs"] == 2
         assert await client.jobs.count() == 1
         assert await client.jobs.count(max_age=60) == 1
-        assert provider.counts()["count_jobs"] == 3
+        assert provider.made["count_jobs"] == 3
 
 
 @needs("count", "list(user=)")
@@ -284,4 +306,4 @@ async def test_counts_are_not_kept_without_limit(rig: Rig) -> None:
             await client.jobs.count(user=f"user {index}", max_age=3600)
         for index in (1000, 1, 0):
             await client.jobs.count(user=f"user {index}", max_age=3600)
-    assert provider.counts()["count_jobs"] == 1002
+    assert provider.made["count_jobs"] == 1002

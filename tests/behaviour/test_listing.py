@@ -6,14 +6,11 @@ import base64
 import json
 import random
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import anyio
 import pytest
-from rig import Rig
-from support import scale
-from support.needs import needs
 
 from callsheet import (
     Client,
@@ -27,6 +24,10 @@ from callsheet import (
     Unavailable,
 )
 from callsheet.abc import Position, Slice
+from rig import Rig
+from support import scale
+from support.needs import needs
+from support.tables import raises_for
 
 
 @pytest.fixture
@@ -49,9 +50,7 @@ async def test_pages_of_any_size_make_the_whole(
     """Every job once, in order, whichever way and however many are fetched at a time."""
     expected = jobs[::-1] if newest_first else jobs
     assert await read(client.jobs.list(newest_first=newest_first, page_size=size)) == expected
-    pages = [
-        page async for page in client.jobs.list(newest_first=newest_first, page_size=size).pages()
-    ]
+    pages = [page async for page in client.jobs.list(newest_first=newest_first, page_size=size).pages()]
     assert [job for page in pages for job in page.items] == expected
     largest = min(size or client.provider.page_size, client.provider.page_size)
     assert all(len(page.items) <= largest for page in pages)
@@ -69,11 +68,11 @@ async def test_nothing_is_asked_before_it_is_read(rig: Rig, jobs: list[Job]) -> 
     async with Client(provider) as client:
         listing = client.jobs.list(page_size=10)
         assert listing.cursor is None
-        assert provider.counts()["page_jobs"] == 0
+        assert provider.made["page_jobs"] == 0
         await anext(listing)
-        assert provider.counts()["page_jobs"] == 1
+        assert provider.made["page_jobs"] == 1
         assert await read(listing) == jobs[-2::-1]
-        assert provider.counts()["page_jobs"] == 3
+        assert provider.made["page_jobs"] == 3
         assert [kwargs["size"] for name, _, kwargs in provider.calls if name == "page_jobs"] == [10] * 3
 
 
@@ -108,9 +107,7 @@ async def test_collect_and_first_go_on(rig: Rig, client: Client[Any], jobs: list
     assert await listing.first() is None
 
 
-async def test_the_cursor_resumes_after_the_last_item(
-    rig: Rig, client: Client[Any], jobs: list[Job]
-) -> None:
+async def test_the_cursor_resumes_after_the_last_item(rig: Rig, client: Client[Any], jobs: list[Job]) -> None:
     """At every place, a new listing from the cursor gives exactly what is left, with any page size."""
     newest = jobs[::-1]
     listing = client.jobs.list(page_size=4)
@@ -209,15 +206,14 @@ DAMAGE: dict[str, Callable[[str], Any]] = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
-async def test_a_damaged_cursor(rig: Rig, client: Client[Any], jobs: list[Job], damage: str) -> None:
+async def test_a_damaged_cursor(rig: Rig, client: Client[Any], jobs: list[Job]) -> None:
     """Whatever was done to a cursor, it is `InvalidCursor`, which says that it is about the cursor."""
     listing = client.jobs.list()
     await listing.collect(limit=5)
     assert listing.cursor is not None
-    with pytest.raises(InvalidCursor, match="cursor") as caught:
-        await client.jobs.list(cursor=DAMAGE[damage](listing.cursor)).collect()
-    assert caught.value.provider in {rig.name, None}
+    for how, damage in DAMAGE.items():
+        with raises_for(how, InvalidCursor, match="cursor"):
+            await client.jobs.list(cursor=damage(listing.cursor)).collect()
 
 
 @needs("list(states=)", "list(newest_first=)")
@@ -225,7 +221,7 @@ async def test_a_cursor_of_another_query(rig: Rig, client: Client[Any], jobs: li
     """A cursor fits only the conditions and the direction it was made with; page size is none of them."""
     listing = client.jobs.list(states={JobState.QUEUED, JobState.DONE})
     await listing.collect(limit=5)
-    same = client.jobs.list(states=["done", "queued"], cursor=listing.cursor, page_size=2)
+    same = client.jobs.list(states=[JobState.DONE, JobState.QUEUED], cursor=listing.cursor, page_size=2)
     assert await same.collect() == jobs[-6::-1]
     others: list[dict[str, Any]] = [
         {},
@@ -240,7 +236,9 @@ async def test_a_cursor_of_another_query(rig: Rig, client: Client[Any], jobs: li
         client.components.list(cursor=listing.cursor)
 
 
-async def test_a_cursor_of_another_tracker(rig: Rig, client: Client[Any], jobs: list[Job], tmp_path: Any) -> None:
+async def test_a_cursor_of_another_tracker(
+    rig: Rig, client: Client[Any], jobs: list[Job], tmp_path: Any
+) -> None:
     """A cursor of one tracker means nothing on another, even of the same kind."""
     listing = client.jobs.list()
     await listing.collect(limit=5)
@@ -279,10 +277,10 @@ async def test_leaving_half_way(rig: Rig, client: Client[Any], jobs: list[Job]) 
         async for job in listing:
             assert job == jobs[-1]
             break
+    listing = client.jobs.list(page_size=2)
     with pytest.raises(ZeroDivisionError):
-        async with client.jobs.list(page_size=2) as listing:
-            async for _ in listing:
-                1 / 0  # noqa: B018 - raises
+        async with listing:
+            print(len((await anext(listing)).name) // 0)
     assert await anext(listing) == jobs[-2]
     del listing
 
@@ -296,9 +294,9 @@ async def test_one_page_ahead(rig: Rig, jobs: list[Job]) -> None:
                 for index in range(5):
                     assert await anext(listing) == jobs[-1 - 5 * page - index]
                     await anyio.wait_all_tasks_blocked()
-                    while provider.counts()["page_jobs"] < min(5, page + 2):
+                    while provider.made["page_jobs"] < min(5, page + 2):
                         await anyio.lowlevel.checkpoint()
-                    assert provider.counts()["page_jobs"] == min(5, page + 2)
+                    assert provider.made["page_jobs"] == min(5, page + 2)
             with pytest.raises(StopAsyncIteration):
                 await anext(listing)
 
@@ -371,7 +369,7 @@ async def test_a_tracker_that_goes_in_circles(rig: Rig, jobs: list[Job]) -> None
     async with Client(provider) as client:
         with pytest.raises(InvalidResponse, match="does not get on"):
             await read(client.jobs.list())
-    assert provider.counts()["page_jobs"] == 2
+    assert provider.made["page_jobs"] == 2
 
 
 async def test_short_and_empty_pages(rig: Rig, jobs: list[Job]) -> None:
@@ -410,19 +408,13 @@ async def test_cancelled_between_pages(rig: Rig, jobs: list[Job]) -> None:
         listing = client.jobs.list(page_size=10)
         seen: list[Job] = []
         with scope:
-            async for job in listing:
-                seen.append(job)
+            while True:
+                seen.append(await anext(listing))
         assert seen == jobs[:14:-1]
         assert await read(listing) == jobs[14::-1]
 
 
 # -- while the jobs come and go (P7) -------------------------------------------------------------------------
-
-
-async def paced(listing: Listing[Job], dice: random.Random) -> AsyncIterator[Job]:
-    """Read on, sometimes from a cursor in a new listing."""
-    async for job in listing:
-        yield job
 
 
 @needs("list(newest_first=)", "delete", "list(states=)")
@@ -431,7 +423,7 @@ async def paced(listing: Listing[Job], dice: random.Random) -> AsyncIterator[Job
 async def test_what_stays_is_listed_once(
     rig: Rig, client: Client[Any], seed: int, *, newest_first: bool
 ) -> None:
-    """While others come, go and change, a job that matches throughout is listed exactly once, others at most."""
+    """While others come, go and change, what matches throughout is listed exactly once, the rest at most."""
     dice = random.Random(seed)
     staying = await rig.make_jobs(20)
     doomed = await rig.make_jobs(20)
@@ -475,21 +467,16 @@ async def test_newcomers_in_their_turn(rig: Rig, client: Client[Any]) -> None:
 async def test_two_listings_at_once(rig: Rig, client: Client[Any], jobs: list[Job]) -> None:
     """Listings of one client do not know of each other."""
     one, other = client.jobs.list(page_size=3), client.jobs.list(page_size=4)
-    found: list[tuple[Job, Job]] = []
-    async for job in one:
-        found.append((job, await anext(other)))
+    found = [(job, await anext(other)) async for job in one]
     assert found == [(job, job) for job in jobs[::-1]]
 
 
-@pytest.mark.parametrize("limit", [-1, 1.5, "3", True])
-async def test_a_bad_limit(rig: Rig, client: Client[Any], limit: Any) -> None:
-    """A limit is a number of items from 0 up."""
-    with pytest.raises(InvalidRequest, match="limit"):
-        await client.jobs.list().collect(limit=limit)
-
-
-@pytest.mark.parametrize("size", [0, -1, 1.5, "3", True])
-async def test_a_bad_page_size(rig: Rig, client: Client[Any], size: Any) -> None:
-    """A page size is a number of items from 1 up."""
-    with pytest.raises(InvalidRequest, match="page_size"):
-        client.jobs.list(page_size=size)
+async def test_bad_numbers(rig: Rig, client: Client[Any]) -> None:
+    """A limit is a number of items from 0 up, a page size one from 1 up."""
+    numbers: list[Any] = [-1, 1.5, "3", True]
+    for number in numbers:
+        with raises_for(number, InvalidRequest, match="limit"):
+            await client.jobs.list().collect(limit=number)
+    for number in [0, *numbers]:
+        with raises_for(number, InvalidRequest, match="page_size"):
+            client.jobs.list(page_size=number)

@@ -69,9 +69,7 @@ class MemoryTracker:
 
     def snapshot(self) -> str:
         """Return everything that a caller could see."""
-        return repr(
-            (self.jobs, self.leases, self.components, self.frames, self.bytes, self.links, self.keys)
-        )
+        return repr((self.jobs, self.leases, self.components, self.frames, self.bytes, self.links, self.keys))
 
     def now(self) -> datetime:
         """Return a moment that never stands still."""
@@ -92,7 +90,8 @@ class MemoryTracker:
         state = given.get("state", job.state)
         if "state" in given:
             ended = state in ENDED
-            given |= {"vendor_state": state.value, "ended": ended, "finished_at": now if ended else None}
+            finished = (job.finished_at or now) if ended else None
+            given |= {"vendor_state": state.value, "ended": ended, "finished_at": finished}
             if state is JobState.RUNNING and job.started_at is None:
                 given["started_at"] = now
         self.jobs[id_] = attrs.evolve(job, **given, updated_at=now)
@@ -211,14 +210,18 @@ class MemoryProvider(Provider):
         )
         return self._slice(found, after, size, newest_first=wanted.newest_first)
 
-    def _slice(self, found: list[Any], after: Position | None, size: int, *, newest_first: bool) -> Slice[Any]:
+    def _slice(
+        self, found: list[Any], after: Position | None, size: int, *, newest_first: bool
+    ) -> Slice[Any]:
         if after is not None:
             try:
                 key = (datetime.fromisoformat(after.key), after.ids[-1])
                 beyond = [
                     item
                     for item in found
-                    if ((item.created_at, item.id) < key if newest_first else (item.created_at, item.id) > key)
+                    if (
+                        (item.created_at, item.id) < key if newest_first else (item.created_at, item.id) > key
+                    )
                 ]
             except (ValueError, TypeError, IndexError) as exc:
                 raise InvalidCursor("cursor: it is damaged", provider=self.name) from exc
@@ -292,7 +295,8 @@ class MemoryProvider(Provider):
 
     async def allows(self, job_id: str, action: str, user: str) -> bool:
         await checkpoint()
-        return action == "view" or self._job(job_id).user == user
+        job = self._job(job_id)
+        return action == "view" or job.user == user
 
     # -- tracking --------------------------------------------------------------------------------------------
 

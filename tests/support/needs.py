@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 import pytest
-from rig import Rig
 
 from callsheet import Client, Job, NewJob, Unsupported
 from callsheet.abc import CAPABILITIES
+from rig import Rig
 
 __all__ = ["ATTEMPTS", "assert_refused", "needs"]
 
@@ -107,7 +107,7 @@ def _attempt(word: str) -> Attempt:
 
 
 async def assert_refused(rig: Rig, word: str) -> None:
-    """Assert that a call the tracker lacks is refused before it begins, with a way out, and changes nothing."""
+    """Assert that a call the tracker lacks is refused before it begins, with a way out; nothing changes."""
     job = await rig.make_job()
     before = await rig.snapshot()
     async with rig.another_client() as client:

@@ -6,16 +6,21 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import anyio
+
 from callsheet.abc import Provider
 
 __all__ = ["Wrapping", "wrap"]
 
-Stand_in = Callable[..., Any]
+StandIn = Callable[..., Any]
 
 
 def _passed_on(name: str) -> Any:
     def call(self: Wrapping, *args: Any, **kwargs: Any) -> Any:
         self.calls.append((name, args, kwargs))
+        self.made[name] += 1
+        self._called.set()
+        self._called = anyio.Event()
         original = getattr(self.inner, name)
         stand_in = self.on.get(name)
         return original(*args, **kwargs) if stand_in is None else stand_in(original, *args, **kwargs)
@@ -28,12 +33,15 @@ class Wrapping(Provider):
 
     Attributes:
         calls: Name, arguments and keyword arguments of each call, in order.
+        made: How often each call was made.
         on: By name of a call, what is called instead, with the real call first and then its arguments.
     """
 
     inner: Provider
     calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]]
-    on: dict[str, Stand_in]
+    made: Counter[str]
+    on: dict[str, StandIn]
+    _called: anyio.Event
 
     open = _passed_on("open")
     aclose = _passed_on("aclose")
@@ -71,12 +79,14 @@ class Wrapping(Provider):
 
     def as_user(self, name: str) -> Any:
         other = wrap(self.inner.as_user(name))
-        other.calls, other.on = self.calls, self.on
+        other.calls, other.made, other.on = self.calls, self.made, self.on
         return other
 
-    def counts(self) -> Counter[str]:
-        """Return how often each call was made."""
-        return Counter(name for name, _, _ in self.calls)
+    async def next_calls(self, name: str, number: int = 1) -> None:
+        """Return when that call has begun so many more times."""
+        wanted = self.made[name] + number
+        while self.made[name] < wanted:
+            await self._called.wait()
 
     def arguments(self, name: str) -> list[tuple[Any, ...]]:
         """Return the arguments of each such call."""
@@ -88,7 +98,8 @@ def wrap(inner: Provider, **facts: Any) -> Wrapping:
     shared = ("name", "capabilities", "hints", "page_size", "batch_size", "memory_per_upload", "total_order")
     kind = type("Wrapping", (Wrapping,), {fact: getattr(inner, fact) for fact in shared} | facts)
     wrapping: Wrapping = kind()
-    wrapping.inner, wrapping.calls, wrapping.on = inner, [], {}
+    wrapping.inner, wrapping.calls, wrapping.made, wrapping.on = inner, [], Counter(), {}
+    wrapping._called = anyio.Event()
     wrapping.watch_interval = inner.watch_interval
     wrapping.progress_interval = inner.progress_interval
     return wrapping
