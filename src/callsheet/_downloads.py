@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -19,6 +20,8 @@ from callsheet._threads import Threads
 from callsheet.abc import Progress, Provider
 
 __all__ = ["VerifiedChunks", "download", "opened", "target_of"]
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 # -- bytes that are checked ----------------------------------------------------------------------------------
@@ -44,6 +47,12 @@ class Check:
         if self._hash is not None:
             self._hash.update(chunk)
         self.done += len(chunk)
+
+    def bound(self) -> None:
+        """Raise `IntegrityError` as soon as there are more bytes than there should be."""
+        size = self._component.size
+        if size is not None and self.done > size:
+            raise IntegrityError(f"{self._component.name}: more than its {size} bytes came")
 
     def finish(self) -> None:
         """Raise `IntegrityError` unless size and checksum are those of the component."""
@@ -72,6 +81,7 @@ class VerifiedChunks:
             self._check.finish()
             raise
         await self._threads.run(self._check.update, chunk)
+        self._check.bound()
         return chunk
 
 
@@ -149,8 +159,10 @@ async def _download_file(
             await threads.run(part.restart)
             await _fill(provider, component, part, threads, report)
         await threads.run(part.publish, overwrite)
-    except OSError:
-        await threads.run(part.remove)
+    except OSError as error:
+        # What a full disk cut short would only stand in the way; all else can be gone on with.
+        if error.errno in FULL:
+            await threads.run(part.remove)
         raise
     finally:
         part.close()
@@ -166,6 +178,7 @@ async def _fill(
         async with provider.read(component, start=part.check.done) as chunks:
             async for chunk in chunks:
                 await threads.run(part.write, chunk)
+                part.check.bound()
                 await report(part.check.done)
     part.check.finish()
 
@@ -180,9 +193,7 @@ class _Part:
         target.parent.mkdir(parents=True, exist_ok=True)
         self._folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._file = os.open(self._name, flags, 0o666, dir_fd=self._folder)
-            self._lock()
+            self._file = self._open_locked()
         except BaseException:
             os.close(self._folder)
             raise
@@ -226,32 +237,42 @@ class _Part:
         os.fsync(self._folder)
 
     def remove(self) -> None:
-        if self._file >= 0:
-            try:
-                os.unlink(self._name, dir_fd=self._folder)
-            except FileNotFoundError:
-                return
+        os.unlink(self._name, dir_fd=self._folder)
 
     def close(self) -> None:
         os.close(self._file)
         os.close(self._folder)
 
-    def _lock(self) -> None:
+    def _open_locked(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        while True:
+            file = os.open(self._name, flags, 0o666, dir_fd=self._folder)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._is_named(file):
+                    return file
+            except BlockingIOError:
+                os.close(file)
+                raise Conflict(f"{self._target} is being downloaded by somebody else") from None
+            # Whoever had it before us has just given it its final name: that file is not ours to write.
+            os.close(file)
+
+    def _is_named(self, file: int) -> bool:
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._file)
-            raise Conflict(f"{self._target} is being downloaded by somebody else") from None
+            named = os.stat(self._name, dir_fd=self._folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(named, os.fstat(file))
 
 
 def _refuse_existing(target: Path, overwrite: bool) -> None:
     if os.path.lexists(target) and not overwrite:
-        raise FileExistsError(17, "it exists already; overwrite=True replaces it", str(target))
+        raise FileExistsError(errno.EEXIST, "it exists already; overwrite=True replaces it", str(target))
 
 
 def _make_folder(folder: Path) -> None:
     if folder.is_symlink():
-        raise FileExistsError(17, "it is a symbolic link, which is never followed", str(folder))
+        raise FileExistsError(errno.EEXIST, "it is a symbolic link, which is never followed", str(folder))
     folder.mkdir(parents=True, exist_ok=True)
 
 

@@ -432,8 +432,9 @@ class Jobs:
         logged, and if the end cannot be written within `final_timeout` seconds, one ERROR line says so.
 
         Args:
-            name: The new job's name; leave it out to adopt `job`.
-            job: A job that exists, to be taken over.
+            name: The new job's name.
+            job: A job that exists, to be adopted instead; a name, description or attributes given with it
+                are written over its own.
             on_cancel: `"ignore"` lets the block go on when the job is cancelled from elsewhere.
 
         Raises:
@@ -441,9 +442,8 @@ class Jobs:
             LeaseLost: The job is another worker's by now; the block was cancelled.
             Conflict: Another worker holds the job.
         """
-        fields = {"user": user, "type": type, "description": description, "attributes": attributes}
-        if (name is None) == (job is None):
-            raise InvalidRequest("track: give either the name of a new job or job=")
+        if name is None and job is None:
+            raise InvalidRequest("track: give the name of a new job, or job= to adopt one")
         if on_cancel not in get_args(OnCancel):
             raise InvalidRequest(f"on_cancel must be 'cancel' or 'ignore', not {on_cancel!r}")
         options = TrackOptions(
@@ -456,17 +456,17 @@ class Jobs:
         if options.beat > options.lease / 2:
             raise InvalidRequest(f"beat must be at most half the lease: {beat:g} s of {lease:g} s")
         self._door.require("track")
-        target: NewJob | str
-        if job is not None:
-            unfit = next((field for field, value in fields.items() if value), None)
-            if unfit or idempotency_key:
-                raise InvalidRequest(f"track: {unfit or 'idempotency_key'}= has no use with job=")
-            target = self._door.job_id(job)
-        else:
-            assert name is not None
-            given = NewJob(name=name, idempotency_key=idempotency_key, **fields)  # type: ignore[arg-type]  # they are NewJob's own
-            target = self._checked(given, "create")
-        return Tracking(self._door, target, self.attach, options)
+        fields: dict[str, Any] = {"name": name, "description": description or None, "attributes": attributes}
+        given = {field: value for field, value in fields.items() if value is not None}
+        if job is None:
+            new = NewJob(**given, user=user, type=type, idempotency_key=idempotency_key)
+            return Tracking(self._door, self._checked(new, "create"), self.attach, options)
+        fixed = {"user": user, "type": type, "idempotency_key": idempotency_key}
+        unfit = next((field for field, value in fixed.items() if value is not None), None)
+        if unfit:
+            raise InvalidRequest(f"track: {unfit}= cannot be given with job=, which has its own")
+        changes = _checks.job_changes(given) if given else None
+        return Tracking(self._door, self._door.job_id(job), self.attach, options, changes=changes)
 
     # -- steps -----------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from anyio.abc import TaskGroup
 
 from callsheet import _checks
 from callsheet._door import Door
-from callsheet._errors import CallsheetError, JobCancelled, LeaseLost
+from callsheet._errors import CallsheetError, JobCancelled, LeaseLost, Timeout
 from callsheet._models import Component, Job, JobChanges, JobState, NewJob
 from callsheet._watching import PASSING
 from callsheet.abc import Claim, Provider
@@ -65,6 +65,7 @@ class Tracked:
         self._provider = provider
         self._claim = claim
         self._attach = attach
+        self._has_ended = False
         self._pending = JobChanges()
         self._wake = anyio.Event()
         self._loop = anyio.lowlevel.current_token()
@@ -98,7 +99,9 @@ class Tracked:
         Raises:
             LeaseLost: The job is another worker's by now.
         """
-        self.job = await self._provider.beat_job(self._claim, _checks.job_changes(changes))
+        checked = _checks.job_changes(changes)
+        self.job = await self._provider.beat_job(self._claim, checked)
+        self._has_ended = self.job.ended and checked.state is self.job.state
         return self.job
 
     def _wake_up(self) -> None:
@@ -108,13 +111,24 @@ class Tracked:
 class Tracking(AbstractAsyncContextManager[Tracked]):
     """The block itself: makes or adopts the job, beats while the body runs, and writes how it ended."""
 
-    def __init__(self, door: Door, job: NewJob | str, attach: Attach, options: TrackOptions) -> None:
+    def __init__(
+        self,
+        door: Door,
+        job: NewJob | str,
+        attach: Attach,
+        options: TrackOptions,
+        *,
+        changes: JobChanges | None = None,
+    ) -> None:
         self._door = door
+        self._changes = changes
         self._provider = door.provider
         self._new = job
         self._attach = attach
         self._options = options
         self._scope = anyio.CancelScope()
+        self._reporting = anyio.CancelScope()
+        self._reported = anyio.Event()
         self._stopped: CallsheetError | None = None
         self._in_trouble = False
         self._tasks: TaskGroup
@@ -125,6 +139,8 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
         key = self._new.idempotency_key if isinstance(self._new, NewJob) else None
         with self._door.calling(key):
             claim = await self._provider.claim_job(self._new, lease=options.lease, grace=options.grace)
+            if self._changes is not None:
+                claim = Claim(await self._provider.beat_job(claim, self._changes), claim.token)
         self._tracked = Tracked(self._provider, claim, self._attach)
         self._tasks = await anyio.create_task_group().__aenter__()
         self._tasks.start_soon(self._report)
@@ -153,13 +169,17 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
         """Beat, and send progress no more often than the tracker likes."""
         tracked, options = self._tracked, self._options
         rest = min(self._provider.progress_interval, options.beat)
-        while self._stopped is None:
-            with anyio.move_on_after(options.beat):
-                await tracked._wake.wait()
-            tracked._wake = anyio.Event()
-            if not tracked.job.ended:
-                await self._beat()
-            await anyio.sleep(rest)
+        try:
+            with self._reporting:
+                while self._stopped is None:
+                    with anyio.move_on_after(options.beat):
+                        await tracked._wake.wait()
+                    tracked._wake = anyio.Event()
+                    if not tracked.job.ended:
+                        await self._beat()
+                    await anyio.sleep(rest)
+        finally:
+            self._reported.set()
 
     async def _beat(self) -> None:
         tracked = self._tracked
@@ -169,8 +189,7 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
         except LeaseLost as error:
             self._stop(error)
         except CallsheetError as error:
-            # What is newer wins over what could not be sent.
-            tracked._pending = attrs.evolve(sent, **tracked._pending.given())
+            self._put_back(sent)
             if not self._in_trouble:
                 logger.warning("job %s cannot be reported on: %s; the work goes on", tracked.job.id, error)
             self._in_trouble = True
@@ -179,6 +198,13 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
             if tracked.job.state is JobState.CANCELLED and self._options.on_cancel == "cancel":
                 name = self._provider.name
                 self._stop(JobCancelled(f"job {tracked.job.id} was cancelled from elsewhere", provider=name))
+        finally:
+            if self._reporting.cancel_called:
+                self._put_back(sent)
+
+    def _put_back(self, sent: JobChanges) -> None:
+        # What is newer wins over what could not be sent.
+        self._tracked._pending = attrs.evolve(sent, **self._tracked._pending.given())
 
     def _stop(self, error: CallsheetError) -> None:
         self._stopped = error
@@ -188,24 +214,20 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
 
     async def _finish(self, error: BaseException | None) -> None:
         """Write the end state, or leave one ERROR line; the body's outcome stands either way."""
-        tracked = self._tracked
-        if isinstance(self._stopped, LeaseLost):
-            logger.error("job %s was lost to another worker; its end was not written", tracked.job.id)
-            return
-        if tracked.job.ended and self._stopped is None and tracked.job.state is not JobState.CANCELLED:
-            return  # the body wrote its own end
-        end = attrs.evolve(tracked._pending, **self._end(error).given())
-        trouble: CallsheetError | None = None
-        with anyio.move_on_after(self._options.final_timeout, shield=True):
-            trouble = await self._write(end)
-            if trouble is None:
+        tracked, limit = self._tracked, self._options.final_timeout
+        end: JobChanges | None = None
+        trouble: CallsheetError | None = Timeout(f"no answer within {limit:g} s")
+        with anyio.move_on_after(limit, shield=True):
+            # A beat under way must not come after the end.
+            self._reporting.cancel()
+            await self._reported.wait()
+            if tracked._has_ended:
                 return
-        logger.error(
-            "job %s ended %s, but that could not be written: %s",
-            tracked.job.id,
-            end.state,
-            trouble or f"no answer within {self._options.final_timeout:g} s",
-        )
+            end = attrs.evolve(tracked._pending, **self._end(error).given())
+            trouble = self._stopped if isinstance(self._stopped, LeaseLost) else await self._write(end)
+        if trouble is not None:
+            state = (end or self._end(error)).state
+            logger.error("job %s ended %s, which could not be written: %s", tracked.job.id, state, trouble)
         if isinstance(trouble, LeaseLost):
             self._stopped = trouble
 
