@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from callsheet._errors import CallsheetError, Conflict, Denied, Outcome, ResponseError, Unavailable
+from callsheet._errors import CallsheetError, Conflict, Denied, Outcome, ResponseError
 from callsheet._messages import Answer, error_for
 
 __all__ = ["Results", "error_of", "spelt_out"]
@@ -23,8 +23,6 @@ _KINDS: dict[str, type[ResponseError]] = {
 }
 _KEYS = {"JobComponent": ("component_id", "job_id"), "Metadata": ("parent_id", "key")}
 """Types whose entities are not told apart by an `id`."""
-
-_DOWN = {502, 503, 504}
 
 
 def error_of(answer: Answer) -> CallsheetError | None:
@@ -45,8 +43,8 @@ def error_of(answer: Answer) -> CallsheetError | None:
 def _exception(answer: Answer, said: dict[str, Any]) -> ResponseError:
     name, code = said["exception"], said.get("error_code")
     kind = _KINDS.get(str(code)) or _KINDS.get(name)
-    if kind is None and answer.status >= 500:
-        kind = Unavailable if answer.status in _DOWN else ResponseError
+    if kind is None and answer.status == 500:
+        kind = ResponseError  # the server is up, and would say the same again
     error = error_for(answer, kind=kind, code=name, message=str(said.get("content", "")))
     # A batch is one transaction: with an error object nothing of it was kept.
     error.outcome = Outcome.NOT_DONE

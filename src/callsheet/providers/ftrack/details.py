@@ -14,7 +14,7 @@ import attrs
 from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, override
 
-from callsheet._models import Component, Job, Location
+from callsheet._models import Component, Job, Location, Record
 
 __all__ = [
     "FtrackComponent",
@@ -154,14 +154,19 @@ _converter.register_structure_hook(
 def read_job(job: Job, *, zone: tzinfo) -> FtrackJob:
     """Return the job's record, typed, of a server whose times are in that zone."""
     times = {name: read_time(job.raw.get(name), zone) for name in ("created_at", "finished_at")}
-    return _converter.structure({**job.raw, **times}, FtrackJob)
+    return _converter.structure(_said(job) | times, FtrackJob)
+
+
+def _said(record: Record) -> dict[str, Any]:
+    # ftrack writes null for what is empty, collections among it.
+    return {name: value for name, value in record.raw.items() if value is not None}
 
 
 def read_component(component: Component) -> FtrackComponent:
     """Return the component's record, typed."""
-    return _converter.structure(component.raw, FtrackComponent)
+    return _converter.structure(_said(component), FtrackComponent)
 
 
 def read_location(location: Location) -> FtrackLocation:
     """Return the location's record, typed."""
-    return _converter.structure(location.raw, FtrackLocation)
+    return _converter.structure(_said(location), FtrackLocation)
