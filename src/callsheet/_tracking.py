@@ -6,7 +6,7 @@ import logging
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
 
@@ -20,6 +20,7 @@ from callsheet import _checks
 from callsheet._door import Door
 from callsheet._errors import CallsheetError, JobCancelled, LeaseLost, Timeout
 from callsheet._models import Component, Job, JobChanges, JobState, NewJob
+from callsheet._otel import Span, span
 from callsheet._watching import PASSING
 from callsheet.abc import Claim, Provider
 
@@ -131,6 +132,8 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
         self._reported = anyio.Event()
         self._stopped: CallsheetError | None = None
         self._in_trouble = False
+        self._spans = ExitStack()
+        self._span: Span
         self._tasks: TaskGroup
         self._tracked: Tracked
 
@@ -142,6 +145,8 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
             if self._changes is not None:
                 claim = Claim(await self._provider.beat_job(claim, self._changes), claim.token)
         self._tracked = Tracked(self._provider, claim, self._attach)
+        facts = {"callsheet.provider": self._provider.name, "callsheet.job": claim.job.id}
+        self._span = self._spans.enter_context(span("track", facts))
         self._tasks = await anyio.create_task_group().__aenter__()
         self._tasks.start_soon(self._report)
         self._scope.__enter__()
@@ -154,6 +159,9 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
         try:
             await self._finish(None if ours else error)
         finally:
+            self._span.set("callsheet.state", self._tracked.job.state.value)
+            failure = self._stopped if ours else error
+            self._spans.__exit__(type(failure) if failure else None, failure, None)
             # The group gets no exception, so that the body's own goes on unwrapped; it waits under a shield,
             # since the reporter has been told to stop.
             self._tasks.cancel_scope.shield = True
