@@ -111,6 +111,13 @@ class Line:
         data, self._buffer = self._buffer[:count], self._buffer[count:]
         return data
 
+    def read_some(self) -> bytes:
+        """Read what has come, at least a byte."""
+        if not self._buffer:
+            self._more()
+        data, self._buffer = self._buffer, b""
+        return data
+
     def read_slowly(self, pause: float) -> None:
         """Read one byte after each pause, until the peer gives up."""
         while True:

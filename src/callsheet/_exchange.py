@@ -13,7 +13,7 @@ import httpx
 from callsheet._decoding import Damaged, Gunzip, Incomplete
 from callsheet._errors import ConfigError, IntegrityError
 from callsheet._messages import Body, Request
-from callsheet._pool import Pool
+from callsheet._pool import Pool, PoolBody
 from callsheet._redaction import Secret
 from callsheet._trail import Trail
 from callsheet._transport import HttpOptions, Transport
@@ -154,6 +154,15 @@ class Sending(httpx.AsyncByteStream):
         self._handed = 0
         if not self.length:
             self._end()
+
+    async def ready(self) -> None:
+        """Find out whether an empty source is empty: its request would be whole with its headers alone.
+
+        Raises:
+            IntegrityError: It is not.
+        """
+        if self._chunks is not None and not self.length:
+            await anext(self._chunks, None)
 
     def __aiter__(self) -> Self:
         return self
@@ -338,6 +347,9 @@ class Reply:
     async def aclose(self) -> None:
         """Let go of the connection, whether the body was read or not."""
         self._closed = True
+        if isinstance(self._stream, PoolBody):
+            await self._stream.aclose()
+            return
         with anyio.CancelScope(shield=True):
             if isinstance(self._raw, AsyncGenerator) and not getattr(self._raw, "ag_running", False):
                 await self._raw.aclose()

@@ -355,6 +355,7 @@ class Http:
         if call.streams:
             call.scope.deadline = math.inf
         try:
+            await sending.ready()
             response = await exchange(
                 self._transport, request, sending, trail, timeouts=timeouts, reach=reach
             )

@@ -31,7 +31,7 @@ from callsheet._tls import tls_context
 from callsheet._trail import Trail
 from callsheet._transport import HttpOptions
 
-__all__ = ["Pool"]
+__all__ = ["Pool", "PoolBody"]
 
 _Key = tuple[bytes, bytes, int, int | None]
 
@@ -84,7 +84,7 @@ class Pool(httpx.AsyncBaseTransport):
             return httpx.Response(
                 answer.status,
                 headers=answer.headers,
-                stream=_Body(self, connection, request.method, answer),
+                stream=PoolBody(self, connection, request.method, answer),
                 extensions=answer.extensions,
             )
         except BaseException:
@@ -190,7 +190,7 @@ class Pool(httpx.AsyncBaseTransport):
                 await oldest.network.aclose()
 
 
-class _Body(httpx.AsyncByteStream):
+class PoolBody(httpx.AsyncByteStream):
     """An answer's body; its slot is free again once it is read to the end, has failed, or is closed."""
 
     def __init__(self, pool: Pool, connection: _Connection, method: str, answer: httpcore.Response) -> None:
@@ -224,6 +224,7 @@ class _Body(httpx.AsyncByteStream):
         return chunk
 
     async def aclose(self) -> None:
+        """Free the slot, even when cancelled."""
         if self._closed:
             return
         if self._reading:
