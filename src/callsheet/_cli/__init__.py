@@ -5,12 +5,11 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 from callsheet._cli._commands import overview, version
 from callsheet._cli._messages import reopen_closed_streams, say
 
-__all__ = ["main"]
+__all__ = ["main", "script"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,19 +20,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     reopen_closed_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
-    missing = [name for name in ("cyclopts", "rich") if find_spec(name) is None]
-    if missing:
-        say(f"error: {' and '.join(missing)} is missing; run: pip install 'callsheet[cli]'")
-        return 2
     if not given or given[0] in {"--help", "-h", "help"}:
         print(overview(), end="")
         return 0
     if given[0] == "--version":
         print(version())
         return 0
-    from callsheet._cli._dispatch import dispatch
+    try:
+        from callsheet._cli._dispatch import dispatch
+    except ModuleNotFoundError as exc:
+        if exc.name not in {"cyclopts", "rich"}:
+            raise
+        say(f"error: {exc.name} is missing; run: pip install 'callsheet[cli]'")
+        return 2
+    return dispatch(given)
 
-    code = dispatch(given)
+
+def script() -> int:
+    """Do as `main`, in a process that ends then."""
+    code = main()
     # All is closed. That the interpreter's end looks through everything imported once more takes longer than
     # many a command.
     gc.freeze()

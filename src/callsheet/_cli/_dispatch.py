@@ -16,7 +16,7 @@ from callsheet import CallsheetError
 from callsheet._cli._app import app
 from callsheet._cli._commands import COMMANDS
 from callsheet._cli._exits import Exit, explained
-from callsheet._cli._messages import log_to_stderr, say
+from callsheet._cli._messages import say, shown_log
 
 __all__ = ["dispatch"]
 
@@ -49,8 +49,8 @@ def _run(arguments: Sequence[str]) -> int:
     if not inspect.iscoroutinefunction(command):
         command(*bound.args, **bound.kwargs)  # help, or the version
         return Exit.OK
-    log_to_stderr()
-    code: int | None = anyio.run(partial(command, *bound.args, **bound.kwargs))
+    with shown_log():
+        code: int | None = anyio.run(partial(command, *bound.args, **bound.kwargs))
     return Exit.OK if code is None else code
 
 

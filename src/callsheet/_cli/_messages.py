@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-__all__ = ["log_to_stderr", "one_line", "reopen_closed_streams", "say"]
+__all__ = ["one_line", "reopen_closed_streams", "say", "shown_log"]
 
 
 def say(text: str) -> None:
@@ -22,14 +23,19 @@ def one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def log_to_stderr(*, first_warning_only: bool = False) -> None:
-    """Show what the package logs: warnings (or the first, where the others say the same) and errors."""
+@contextmanager
+def shown_log(*, first_warning_only: bool = False) -> Iterator[None]:
+    """Say what the package logs meanwhile: warnings (or the first, where others say the same) and errors."""
     logger = logging.getLogger("callsheet")
+    before = logger.handlers, logger.propagate
     handler = Lines(logging.WARNING)
     if first_warning_only:
         handler.addFilter(FirstWarning())
-    logger.handlers = [handler]
-    logger.propagate = False
+    logger.handlers, logger.propagate = [handler], False
+    try:
+        yield
+    finally:
+        logger.handlers, logger.propagate = before
 
 
 def reopen_closed_streams() -> None:

@@ -14,7 +14,7 @@ from cyclopts.validators import Number
 
 from callsheet._cli import _values
 from callsheet._cli._log_files import LogFiles
-from callsheet._cli._messages import log_to_stderr
+from callsheet._cli._messages import shown_log
 from callsheet._cli._progress_lines import compile_pattern
 from callsheet._cli._report import Report
 from callsheet._cli._session import WHERE, Where
@@ -66,7 +66,6 @@ async def run(
         idempotency_key: Runs with the same key share one job.
     """
     pattern = compile_pattern(progress_pattern) if progress_pattern else None
-    log_to_stderr(first_warning_only=True)
     job = {
         "name": name or Path(command[0]).name,
         "user": user,
@@ -80,6 +79,7 @@ async def run(
     }
     work = Work(kill_after=kill_after, pattern=pattern)
     with (
+        shown_log(first_warning_only=True),
         _log_files(log_limit if attach_log else 0) as log,
         anyio.open_signal_receiver(*handed_on()) as signals,
     ):

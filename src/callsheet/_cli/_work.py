@@ -108,8 +108,10 @@ class Work:
     def leavable(self) -> Iterator[None]:
         """Let a signal end this block, which is about a command that has ended."""
         with anyio.CancelScope() as self._after_end:
-            yield
-        self._after_end = None
+            try:
+                yield
+            finally:
+                self._after_end = None
 
     # -- steps -----------------------------------------------------------------------------------------------
 
