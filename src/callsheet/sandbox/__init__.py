@@ -8,11 +8,13 @@ from __future__ import annotations
 from callsheet._errors import ConfigError
 
 try:
+    from callsheet.sandbox._controls import ClockControl, Connections, FaultControl, Request
     from callsheet.sandbox._frame import Settings
+    from callsheet.sandbox._sandbox import Sandbox
     from callsheet.sandbox._server import run
 except ModuleNotFoundError as exc:
     if (exc.name or "").startswith("callsheet"):
         raise
     raise ConfigError(f"{exc.name} is missing; run: pip install 'callsheet[sandbox]'") from exc
 
-__all__ = ["Settings", "run"]
+__all__ = ["ClockControl", "Connections", "FaultControl", "Request", "Sandbox", "Settings", "run"]

@@ -6,6 +6,7 @@ import json
 import secrets
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -110,28 +111,25 @@ class Hub:
         del self._sessions[session]
         await socket.accept()
         outgoing, packets = anyio.create_memory_object_stream[str](BACKLOG)
-        async with anyio.create_task_group() as tasks:
-            listener = Listener(outgoing, tasks.cancel_scope)
-            self._listeners.add(listener)
-            try:
-                listener.send(_packet(CONNECT))
+        with outgoing, packets:
+            async with anyio.create_task_group() as tasks:
+                listener = Listener(outgoing, tasks.cancel_scope)
+                self._listeners.add(listener)
                 tasks.start_soon(self._write, socket, packets)
                 tasks.start_soon(self._beat, listener)
-                await self._read(socket, listener)
-            except WebSocketDisconnect:
-                pass  # the client's way of leaving
-            finally:
-                self._listeners.remove(listener)
-                outgoing.close()
-                tasks.cancel_scope.cancel()
+                try:
+                    listener.send(_packet(CONNECT))
+                    await self._read(socket, listener)
+                except WebSocketDisconnect:
+                    pass  # the client's way of leaving
+                finally:
+                    self._listeners.remove(listener)
+                    tasks.cancel_scope.cancel()
 
     async def _write(self, socket: WebSocket, packets: MemoryObjectReceiveStream[str]) -> None:
-        with packets:
+        with suppress(WebSocketDisconnect):
             async for packet in packets:
-                try:
-                    await socket.send_text(packet)
-                except WebSocketDisconnect:
-                    return
+                await socket.send_text(packet)
 
     async def _beat(self, listener: Listener) -> None:
         # The server begins; clients give up after 15 s (JavaScript) or 60 s (Python) of silence.
