@@ -11,14 +11,12 @@ import attrs
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Select,
     false,
     func,
     or_,
     select,
     true,
     tuple_,
-    union_all,
 )
 
 from callsheet._errors import InvalidCursor
@@ -31,9 +29,6 @@ __all__ = ["conditions", "count", "in_chunks", "page", "place", "place_of"]
 
 CHUNK = 500
 """Ids in one `IN (…)`: far below the fewest variables that a build of SQLite allows (999)."""
-
-BRANCHES = 100
-"""Parts of one `UNION ALL`; SQLite allows 500."""
 
 T = TypeVar("T")
 
@@ -75,21 +70,25 @@ def place_of(job: Job) -> Place:
 
 def page(db: Connection, wanted: JobFilter, after: Place | None, size: int) -> list[Sequence[Any]]:
     """Return the rows of at most `size` jobs that match, in order, after the place."""
-    order = _order(jobs.c, wanted)
+    order: tuple[Any, Any] = (jobs.c.created_at, jobs.c.id)
+    if wanted.newest_first:
+        order = (order[0].desc(), order[1].desc())
     common = [*_plain(wanted), *_between(wanted, after)]
-    # An index ends the search for one state (or type) in the right order; for several at once it would
-    # have to be sorted. So each gets a search of its own, cut to the page, and these few are merged.
-    branches = [
-        select(jobs).where(*alternative, *common).order_by(*order).limit(size)
-        for alternative in product(*_alternatives(wanted))
-    ]
-    rows: list[Sequence[Any]] = []
-    for chunk in in_chunks(branches, BRANCHES):
-        rows += db.execute(_merged(chunk, wanted, size)).all()
-    if len(branches) > BRANCHES:
-        created_at, id_ = jobs.c.keys().index("created_at"), jobs.c.keys().index("id")
-        rows.sort(key=lambda row: (row[created_at], row[id_]), reverse=wanted.newest_first)
-    return rows[:size]
+    alternatives = list(product(*_alternatives(wanted)))
+    if len(alternatives) == 1:
+        return [*db.execute(select(jobs).where(*alternatives[0], *common).order_by(*order).limit(size))]
+    # An index has the jobs of one state (or type) in order; those of several would have to be sorted. So each
+    # gets a search of its own, for no more keys than a page has, and the first of all these are the page.
+    keys: list[tuple[int, str]] = []
+    for alternative in alternatives:
+        query = select(jobs.c.created_at, jobs.c.id).where(*alternative, *common)
+        keys += [(row[0], row[1]) for row in db.execute(query.order_by(*order).limit(size))]
+    keys.sort(reverse=wanted.newest_first)
+    ids = [id_ for _, id_ in keys[:size]]
+    rows: dict[str, Sequence[Any]] = {}
+    for chunk in in_chunks(ids):
+        rows |= {row[0]: row for row in db.execute(select(jobs).where(jobs.c.id.in_(chunk)))}
+    return [rows[id_] for id_ in ids]
 
 
 def count(db: Connection, wanted: JobFilter) -> int:
@@ -135,16 +134,3 @@ def _between(wanted: JobFilter, after: Place | None) -> Iterator[ColumnElement[b
         yield jobs.c.created_at >= low
     if high is not None:
         yield jobs.c.created_at < high
-
-
-def _merged(branches: list[Select[Any]], wanted: JobFilter, size: int) -> Select[Any]:
-    if len(branches) == 1:
-        return branches[0]
-    # In a subquery each, as SQLite takes no LIMIT inside a UNION.
-    merged = union_all(*(select(branch.subquery()) for branch in branches)).subquery()
-    return select(merged).order_by(*_order(merged.c, wanted)).limit(size)
-
-
-def _order(columns: Any, wanted: JobFilter) -> tuple[Any, Any]:
-    order = columns.created_at, columns.id
-    return (order[0].desc(), order[1].desc()) if wanted.newest_first else order
