@@ -34,7 +34,18 @@ from typing import Self
 import attrs
 import trustme
 
-__all__ = ["Authority", "FaultServer", "Line", "Play", "Request", "answer", "always", "chunked", "in_turn"]
+__all__ = [
+    "Authority",
+    "FaultServer",
+    "Line",
+    "Play",
+    "Request",
+    "always",
+    "answer",
+    "chunked",
+    "in_turn",
+    "once",
+]
 
 
 class Cut(Exception):
@@ -285,7 +296,7 @@ class FaultServer:
             self._play(Line(number, connection, self))
         except (Cut, OSError):
             pass  # the play's own end, or a handshake that the peer refused
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001  # raised again in the test's own thread
             self._failures.append(exc)
         finally:
             connection.close()
@@ -319,6 +330,17 @@ def chunked(parts: Iterable[bytes], headers: Mapping[str, str] | None = None) ->
         + chunks
         + b"0\r\n\r\n"
     )
+
+
+def once(data: bytes = b"", end: Callable[[Line], None] = Line.close) -> Play:
+    """Return a play that reads one request, sends these bytes, and ends by closing or as it is told."""
+
+    def play(line: Line) -> None:
+        line.request()
+        line.send(data)
+        end(line)
+
+    return play
 
 
 def always(data: bytes) -> Play:
@@ -355,9 +377,9 @@ class Authority:
     def server(self, names: Sequence[str] = ("127.0.0.1",), *, expired: bool = False) -> ssl.SSLContext:
         """Return a server's context whose certificate is for these names, perhaps of long ago."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        long_ago = datetime.datetime(2001, 1, 1, tzinfo=datetime.UTC)
-        dates = {"not_before": long_ago, "not_after": long_ago.replace(year=2002)} if expired else {}
-        self._ca.issue_cert(*names, **dates).configure_cert(context)
+        begin = datetime.datetime(2001, 1, 1, tzinfo=datetime.UTC) if expired else None
+        end = datetime.datetime(2002, 1, 1, tzinfo=datetime.UTC) if expired else None
+        self._ca.issue_cert(*names, not_before=begin, not_after=end).configure_cert(context)
         return context
 
     def client(self) -> ssl.SSLContext:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from faultserver import Authority
 
+from faultserver import Authority
 from support.roads import Road, make_road
 
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import anyio
 import pytest
-from faultserver import FaultServer, Line, always, answer, chunked
 
 from callsheet import _errors as errors
 from callsheet._errors import Outcome
 from callsheet._messages import Body
 from callsheet._pool import Pool
-from support.roads import Road
+from faultserver import FaultServer, Line, always, answer, chunked
+from support.roads import Road, until
 
 FINE = answer(200, b"fine")
 
@@ -48,10 +48,13 @@ async def test_aclose_with_work_in_flight(road: Road) -> None:
 
     async def load() -> None:
         with pytest.raises(errors.TransportError) as caught:
-            async with http.download("/file") as download:
-                async for _ in download:
-                    reading.set()
+            await read()
         told.append(("/file", type(caught.value), caught.value.outcome))
+
+    async def read() -> None:
+        async with http.download("/file") as download:
+            async for _ in download:
+                reading.set()
 
     reading = anyio.Event()
     with FaultServer(play) as server:
@@ -62,8 +65,7 @@ async def test_aclose_with_work_in_flight(road: Road) -> None:
             await reading.wait()
             for number, path in enumerate(("/retry", "/hang", "/hang"), 2):
                 tasks.start_soon(call, path)
-                while len(server.requests) < number:
-                    await anyio.sleep(0.001)
+                await until(lambda number=number: len(server.requests) >= number)  # type: ignore[misc]  # bound
             tasks.start_soon(call, "/waits-for-a-slot")
             await anyio.wait_all_tasks_blocked()
             await http.aclose()
@@ -104,6 +106,31 @@ async def test_cancelled_call_leaves_nothing(road: Road) -> None:
     assert server.connections == 3
 
 
+class Steps:
+    """Counts the checkpoints of a call, and cancels it at the k-th."""
+
+    def __init__(self, call: Coroutine[Any, Any, Any], scope: anyio.CancelScope, last: int) -> None:
+        self._steps = call.__await__()
+        self._last = last
+        self._scope = scope
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        send, value = self._steps.send, None
+        for step in itertools.count(1):
+            try:
+                what = send(value)
+            except StopIteration as end:
+                return end.value
+            if step == self._last:
+                self._scope.cancel()
+            try:
+                value = yield what
+                send = self._steps.send
+            except BaseException as exc:  # noqa: BLE001  # handed on to the call
+                send, value = self._steps.throw, exc
+        raise AssertionError
+
+
 async def test_cancelled_at_every_step_of_an_upload(road: Road) -> None:
     """An upload cancelled at its k-th step, for every k, closes its source and frees its connection."""
     opened = closed = 0
@@ -118,35 +145,12 @@ async def test_cancelled_at_every_step_of_an_upload(road: Road) -> None:
         finally:
             closed += 1
 
-    class Steps:
-        """Counts the checkpoints of a call, and cancels it at the k-th."""
-
-        def __init__(self, call: Coroutine[Any, Any, Any], last: int) -> None:
-            self._steps = call.__await__()
-            self._last = last
-
-        def __await__(self) -> Generator[Any, Any, Any]:
-            send, value = self._steps.send, None
-            for step in itertools.count(1):
-                try:
-                    what = send(value)
-                except StopIteration as end:
-                    return end.value
-                if step == self._last:
-                    scope.cancel()
-                try:
-                    value = yield what
-                    send = self._steps.send
-                except BaseException as exc:
-                    send, value = self._steps.throw, exc
-            raise AssertionError
-
     finished = 0
     with FaultServer(always(FINE)) as server:
         async with road(server.url, connections=1) as http:
             for last in range(1, 200):
                 with anyio.CancelScope() as scope:
-                    await Steps(http.send("PUT", "/file", body=Body(source, 5000)), last)
+                    await Steps(http.send("PUT", "/file", body=Body(source, 5000)), scope, last)
                 assert isinstance(http._transport, Pool)
                 assert (last, http._transport.busy, opened) == (last, 0, closed)
                 finished += not scope.cancelled_caught

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 
 import anyio
 import pytest
-from faultserver import FaultServer, Line, Play, always, answer, in_turn
 
 from callsheet import _errors as errors
 from callsheet._errors import Outcome
 from callsheet._http import Http
 from callsheet._messages import Body
 from callsheet._retry import Budget, Retry, retry_after
+from faultserver import FaultServer, Line, Play, always, answer, in_turn, once
+from support.roads import Road
 
 BODY = b'{"name": "sh010"}'
 FINE = answer(201, b'{"id": 7}', {"Connection": "close"})
@@ -85,7 +86,9 @@ async def request_length(http: Http, server: FaultServer) -> int:
 
 
 @pytest.mark.parametrize("repeatable", [True, False])
-async def test_request_cut_at_every_byte(road, creator, server, repeatable: bool) -> None:
+async def test_request_cut_at_every_byte(
+    road: Road, creator: Creator, server: FaultServer, repeatable: bool
+) -> None:
     """A request cut at any byte is made once more where that is safe; else nothing false is said of it."""
     async with road(server.url) as http:
         for cut in range(await request_length(http, server)):
@@ -102,7 +105,9 @@ async def test_request_cut_at_every_byte(road, creator, server, repeatable: bool
 
 
 @pytest.mark.parametrize("ok_is_done", [True, False])
-async def test_answer_cut_at_every_byte(road, creator, server, ok_is_done: bool) -> None:
+async def test_answer_cut_at_every_byte(
+    road: Road, creator: Creator, server: FaultServer, ok_is_done: bool
+) -> None:
     """A create whose answer is cut anywhere is never made twice, and DONE is said only if that is certain."""
     head = FINE.index(b"\r\n\r\n") + 4
     async with road(server.url, ok_is_done=ok_is_done) as http:
@@ -114,7 +119,9 @@ async def test_answer_cut_at_every_byte(road, creator, server, ok_is_done: bool)
             assert (cut, got.outcome, creator.created, creator.requests) == (cut, told, 1, 1)
 
 
-async def test_answer_cut_at_every_byte_of_what_may_be_repeated(road, creator, server) -> None:
+async def test_answer_cut_at_every_byte_of_what_may_be_repeated(
+    road: Road, creator: Creator, server: FaultServer
+) -> None:
     """A repeatable call whose answer is cut anywhere is made again, once, and succeeds."""
     async with road(server.url) as http:
         for cut in range(len(FINE)):
@@ -123,7 +130,7 @@ async def test_answer_cut_at_every_byte_of_what_may_be_repeated(road, creator, s
             assert (cut, creator.created, creator.requests) == (cut, 2, 2)
 
 
-async def test_doubt_is_not_forgotten(road) -> None:
+async def test_doubt_is_not_forgotten(road: Road) -> None:
     """When the first attempt may have been acted on, a later plain refusal does not make it NOT_DONE."""
 
     def lose(line: Line) -> None:
@@ -141,7 +148,7 @@ async def test_doubt_is_not_forgotten(road) -> None:
     assert (caught.value.outcome, len(server.requests)) == (Outcome.UNKNOWN, 2)
 
 
-async def test_reads_do_nothing(road) -> None:
+async def test_reads_do_nothing(road: Road) -> None:
     """A read, by whatever method, is repeated by itself, and its failures are NOT_DONE."""
 
     def lose(line: Line) -> None:
@@ -170,7 +177,7 @@ async def test_reads_do_nothing(road) -> None:
         pytest.param(429, {"Retry-After": "Wed, 01 Jan 2020 00:00:00 GMT"}, 0, id="past"),
     ],
 )
-async def test_waits_as_told(road, status: int, headers: dict[str, str], least: float) -> None:
+async def test_waits_as_told(road: Road, status: int, headers: dict[str, str], least: float) -> None:
     """A create refused with Retry-After, in seconds, milliseconds or as a date, is made again no sooner."""
 
     def play(line: Line) -> None:
@@ -187,27 +194,27 @@ async def test_waits_as_told(road, status: int, headers: dict[str, str], least: 
 
 
 @pytest.mark.parametrize("asked", ["99999", "9" * 400, "Wed, 01 Jan 2200 00:00:00 GMT"])
-async def test_absurd_waits_are_not_waited(road, asked: str) -> None:
+async def test_absurd_waits_are_not_waited(road: Road, asked: str) -> None:
     """A wait beyond the deadline is an error at once, which tells how long the server wished."""
-    with FaultServer(lambda line: (line.request(), line.answer(429, b"", {"Retry-After": asked}))) as server:
+    with FaultServer(once(answer(429, b"", {"Retry-After": asked}))) as server:
         async with road(server.url) as http:
             began = anyio.current_time()
             with pytest.raises(errors.RateLimited) as caught:
                 await http.send("GET", "/")
             assert anyio.current_time() - began < 30
-    assert (caught.value.retry_after >= 99999, len(server.requests)) == (True, 1)
+    assert ((caught.value.retry_after or 0) >= 99999, len(server.requests)) == (True, 1)
 
 
-async def test_busy_server_without_a_hint_is_not_asked_to_create_again(road) -> None:
+async def test_busy_server_without_a_hint_is_not_asked_to_create_again(road: Road) -> None:
     """A bare 503 may come from a gateway behind which the job was made: a create is not repeated."""
-    with FaultServer(lambda line: (line.request(), line.answer(503))) as server:
+    with FaultServer(once(answer(503))) as server:
         async with road(server.url) as http:
             got = await create(http, repeatable=False)
     assert isinstance(got, errors.Unavailable)
     assert (got.outcome, len(server.requests)) == (Outcome.UNKNOWN, 1)
 
 
-async def test_dead_server_gets_no_storm(road) -> None:
+async def test_dead_server_gets_no_storm(road: Road) -> None:
     """200 tasks against a server that always fails make one request each and share the budget of repeats."""
 
     def play(line: Line) -> None:
@@ -223,16 +230,16 @@ async def test_dead_server_gets_no_storm(road) -> None:
     assert len(server.requests) == 250
 
 
-async def failing(http) -> None:
+async def failing(http: Http) -> None:
     with pytest.raises(errors.Unavailable):
         await http.send("GET", "/")
 
 
-async def test_stream_that_can_be_read_once_is_not_repeated(road) -> None:
+async def test_stream_that_can_be_read_once_is_not_repeated(road: Road) -> None:
     """A body that cannot be read again is sent once, whatever is said about repeating."""
     opened = 0
 
-    async def source():
+    async def source() -> AsyncIterator[bytes]:
         nonlocal opened
         opened += 1
         yield BODY

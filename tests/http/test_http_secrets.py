@@ -10,7 +10,6 @@ from collections.abc import Iterable
 
 import anyio
 import pytest
-from faultserver import FaultServer, Line, always, answer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +17,8 @@ from callsheet import _errors as errors
 from callsheet._messages import Auth, Request
 from callsheet._redaction import Secret, clean, excerpt
 from callsheet._transport import HttpOptions
+from faultserver import FaultServer, Line, always, answer
+from support.loopwatch import LoopWatch
 from support.roads import Road
 
 WORDS = (
@@ -90,8 +91,10 @@ def echo(line: Line) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 429, 500, 503, 0])
-async def test_canaries_in_a_call(road: Road, log: pytest.LogCaptureFixture, capfd, status: int) -> None:
-    """Whatever a call's end, and though the server throws it all back, no secret is told, at any log level."""
+async def test_canaries_in_a_call(
+    road: Road, log: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], status: int
+) -> None:
+    """Whatever a call's end, and though the server throws all back, no secret is told at any log level."""
     secrets = {word: Secret(value) for word, value in CANARIES.items()}
     told = variables = ""
     with FaultServer(echo) as server:
@@ -241,7 +244,7 @@ def test_no_spelling_survives(value: str, before: str, after: str) -> None:
 @pytest.mark.parametrize(
     "text", ["token" * 5000, "a-" * 20_000, "http://" * 5000, 'token="' * 5000, " \n" * 20_000]
 )
-def test_hostile_texts_cost_little(text: str, loop_watch) -> None:
+def test_hostile_texts_cost_little(text: str, loop_watch: LoopWatch) -> None:
     """Cleaning is linear: no text from outside can hold the loop."""
     import time
 

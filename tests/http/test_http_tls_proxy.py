@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
 import httpx
 import pytest
-from faultserver import Authority, FaultServer, Line, always, answer
 
 from callsheet import _errors as errors
 from callsheet._errors import Outcome
+from faultserver import Authority, FaultServer, Line, always, answer
 from support.roads import Road
 
 FINE = answer(200, b"fine")
@@ -134,13 +135,13 @@ async def test_proxy_from_the_environment(road: Road, monkeypatch: pytest.Monkey
 async def test_broken_proxy_setting(road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy that is no URL is a ConfigError that names where it came from, and does not show it."""
     for value in ("proxy.example:3128", "ftp://x", "http://", "http://h:port"):
-        with pytest.raises(errors.ConfigError, match="^proxy must be a URL such as"):
+        with pytest.raises(errors.ConfigError, match=r"^proxy must be a URL such as"):
             road("https://tracker.example", proxy=value)
-    with pytest.raises(errors.ConfigError, match="proxy: a SOCKS proxy needs another package"):
+    with pytest.raises(errors.ConfigError, match=r"proxy: a SOCKS proxy needs another package"):
         road("https://tracker.example", proxy="socks5://h:1")
     monkeypatch.setenv("https_proxy", "ftp://secret@h")
     async with road("https://tracker.example") as http:
-        with pytest.raises(errors.ConfigError, match="^HTTPS_PROXY must be a URL such as [^@]*$"):
+        with pytest.raises(errors.ConfigError, match=r"^HTTPS_PROXY must be a URL such as [^@]*$"):
             await http.send("GET", "/")
 
 
@@ -227,7 +228,9 @@ async def test_stock_transport(road: Road) -> None:
         (ConnectionResetError(104, "reset"), errors.TransportError, Outcome.UNKNOWN),
     ],
 )
-async def test_failures_of_a_transport_handed_in(road: Road, raised, error, outcome) -> None:
+async def test_failures_of_a_transport_handed_in(
+    road: Road, raised: Exception, error: type[Exception], outcome: Outcome
+) -> None:
     """What a user's transport raises becomes callsheet's own error, with an outcome that claims no more than
     is known."""
 
@@ -299,7 +302,7 @@ async def test_stream_of_a_transport_handed_in_must_be_asynchronous(road: Road) 
     """A transport whose answers cannot be read asynchronously is a ConfigError that names the setting."""
 
     class Blocking(httpx.SyncByteStream):
-        def __iter__(self):
+        def __iter__(self) -> Iterator[bytes]:
             yield b""
 
     transport = httpx.MockTransport(lambda request: httpx.Response(200, stream=Blocking()))

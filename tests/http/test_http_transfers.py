@@ -6,14 +6,15 @@ import gzip
 import random
 import tracemalloc
 from collections.abc import AsyncIterator
+from typing import Any
 
 import anyio
 import pytest
-from faultserver import FaultServer, Line, always, answer, chunked, in_turn
 
 from callsheet import _errors as errors
 from callsheet._errors import Outcome
 from callsheet._messages import Body
+from faultserver import FaultServer, Line, always, answer, chunked, in_turn, once
 from support.roads import Road
 
 FINE = answer(200, b"fine")
@@ -132,10 +133,10 @@ async def test_upload_outlives_the_deadline_of_calls(road: Road) -> None:
             await anyio.sleep(0.05)
             yield DATA[start : start + 10_000]
 
-    with FaultServer(in_turn(always(FINE), lambda line: (line.request(), line.hang()))) as server:
+    with FaultServer(in_turn(always(FINE), once(end=Line.hang))) as server:
         async with road(server.url, timeout=0.15) as http:
             await http.send("PUT", "/file", body=Body(slowly, 50_000))
-    with FaultServer(lambda line: (line.request(), line.hang())) as server:
+    with FaultServer(once(end=Line.hang)) as server:
         async with road(server.url, timeout=0.15) as http:
             with pytest.raises(errors.Timeout) as caught:
                 await http.send("PUT", "/file", body=Body(slowly, 50_000))
@@ -256,7 +257,7 @@ async def test_wrong_parts(road: Road, headers: dict[str, str], message: str) ->
     assert (caught.value.status, len(server.requests)) == (206, 1)
 
 
-async def read(road: Road, server: FaultServer, **wanted: int) -> bytes:
+async def read(road: Road, server: FaultServer, **wanted: Any) -> bytes:
     async with road(server.url, stall=0.1) as http:
         async with http.download("/file", **wanted) as download:
             return b"".join([chunk async for chunk in download])
@@ -311,7 +312,7 @@ async def test_downloads_are_whole(
     road: Road, data: bytes, size: int | None, error: type[Exception] | None, message: str
 ) -> None:
     """By its own length, by the size known before, or by gzip's end: what is not whole is an error."""
-    with FaultServer(lambda line: (line.request(), line.send(data), line.close())) as server:
+    with FaultServer(once(data)) as server:
         if error is None:
             assert await read(road, server, size=size) == DATA
         else:

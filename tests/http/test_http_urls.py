@@ -6,12 +6,12 @@ from urllib.parse import parse_qsl, unquote
 
 import httpx
 import pytest
-from faultserver import FaultServer, always, answer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from callsheet import _errors as errors
 from callsheet._urls import Url, matrix, query, reach_of, segment
+from faultserver import FaultServer, always, answer
 from support.roads import Road
 
 TEXT = st.text(
@@ -37,7 +37,7 @@ def test_nothing_breaks_out(name: str, pairs: list[tuple[str, str]]) -> None:
 @pytest.mark.parametrize("bad", ["", ".", "..", "a\r\nX: 1", "a\0", "\x7f", "\ud800"])
 def test_segments_refused(bad: str) -> None:
     """An id that could climb, split a line or be no text is refused, and named."""
-    with pytest.raises(errors.InvalidRequest, match="^job id "):
+    with pytest.raises(errors.InvalidRequest, match=r"^job id "):
         segment(bad, "job id")
 
 
@@ -48,7 +48,7 @@ async def test_paths_refused(road: Road, path: str) -> None:
     """A path that was not escaped is refused before anything is sent."""
     with FaultServer(always(answer(200))) as server:
         async with road(server.url) as http:
-            with pytest.raises(errors.InvalidRequest, match="^the path holds"):
+            with pytest.raises(errors.InvalidRequest, match=r"^the path holds"):
                 await http.send("GET", path)
     assert server.connections == 0
 
@@ -115,5 +115,5 @@ def test_parsed(text: str, parsed: str) -> None:
     ],
 )
 def test_reach(address: str, reach: int) -> None:
-    """Every kind of address is told apart: public, private, this machine, and what nobody should be sent to."""
+    """Every kind of address is told apart: public, private, this machine, and where nobody should be sent."""
     assert reach_of(address) == reach

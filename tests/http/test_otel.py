@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from faultserver import FaultServer, Line, always, answer
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -16,6 +15,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from callsheet import _errors as errors
 from callsheet._otel import span
 from callsheet._redaction import Secret
+from faultserver import FaultServer, Line, always, answer
 from support.roads import Road
 
 CANARY = Secret("canary-in-a-span")
@@ -38,7 +38,7 @@ def shown(one: ReadableSpan) -> tuple[str, SpanKind, dict[str, object], StatusCo
 
 
 async def test_one_span_a_call(road: Road, exporter: InMemorySpanExporter) -> None:
-    """A call of two attempts, a failed call and a download make one span each, with no secret and no stack."""
+    """A call of two attempts, a failed one and a download make one span each, with no secret or stack."""
 
     def play(line: Line) -> None:
         line.request()

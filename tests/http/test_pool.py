@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx
 import pytest
-from faultserver import Authority, FaultServer, Line, always, answer, chunked, in_turn
 
 from callsheet._pool import Pool
 from callsheet._transport import HttpOptions
+from faultserver import Authority, FaultServer, Line, Play, always, answer, chunked, in_turn, once
+from support.roads import until
 
 OK = answer(200, b"fine")
 
@@ -19,7 +22,7 @@ def request(url: str, method: str = "GET", **timeouts: float) -> httpx.Request:
     return httpx.Request(method, url, extensions={"timeout": timeouts or {"pool": 5.0, "read": 5.0}})
 
 
-async def fetch(transport: Pool, url: str, method: str = "GET", **timeouts: float) -> bytes:
+async def fetch(transport: Pool, url: str, method: str = "GET", /, **timeouts: float) -> bytes:
     answer = await transport.handle_async_request(request(url, method, **timeouts))
     return await answer.aread()
 
@@ -39,7 +42,7 @@ async def test_limit_counts_busy_and_idle_over_all_origins() -> None:
     open_now: set[tuple[str, int]] = set()
     most = 0
 
-    def play(name: str):
+    def play(name: str) -> Play:
         def run(line: Line) -> None:
             nonlocal most
             open_now.add((name, line.number))
@@ -66,7 +69,7 @@ async def test_limit_counts_busy_and_idle_over_all_origins() -> None:
 
 
 async def test_waiting_for_a_slot_times_out() -> None:
-    """With every slot taken by an unread body, the next request gets a PoolTimeout, and the books stay right."""
+    """With every slot taken by an unread body, a request gets a PoolTimeout, and the books stay right."""
     with FaultServer(always(OK)) as server:
         pool = Pool(HttpOptions(connections=2))
         held = [await pool.handle_async_request(request(server.url)) for _ in range(2)]
@@ -85,6 +88,7 @@ async def test_body_closed_early_frees_its_slot(read: int) -> None:
     with FaultServer(in_turn(always(big), always(OK))) as server:
         pool = Pool(HttpOptions(connections=1))
         response = await pool.handle_async_request(request(server.url))
+        assert isinstance(response.stream, httpx.AsyncByteStream)
         chunks = aiter(response.stream)
         for _ in range(read):
             assert (await anext(chunks)).startswith(b"x")
@@ -132,11 +136,8 @@ async def test_connection_the_server_closed_is_not_used_again() -> None:
         pool = Pool(HttpOptions())
         assert await fetch(pool, server.url) == b"once"
         with anyio.fail_after(5):
-            while True:
-                (free,) = pool._free.values()
-                if free[0].http.has_expired():
-                    break
-                await anyio.sleep(0.001)
+            (free,) = pool._free.values()
+            await until(free[0].http.has_expired)
         assert await fetch(pool, server.url) == b"once"
         assert server.connections == 2
         await pool.aclose()
@@ -182,7 +183,6 @@ async def test_every_whole_answer_leaves_its_connection_usable(method: str, data
 
 async def test_idle_connections_are_closed_in_time_without_traffic() -> None:
     """An unused connection is closed when its time is over, though nobody calls."""
-    closed = anyio.Event()
 
     def play(line: Line) -> None:
         line.request()
@@ -196,49 +196,34 @@ async def test_idle_connections_are_closed_in_time_without_traffic() -> None:
         await fetch(pool, server.url)
         assert pool.idle == 1
         with anyio.fail_after(5):
-            while not ended:
-                await anyio.sleep(0.01)
+            await until(lambda: bool(ended))
         assert pool.idle == 0
         assert await fetch(pool, server.url) == b"fine"
         await pool.aclose()
-    del closed
 
 
 @pytest.mark.parametrize(
     ("play", "timeouts", "error"),
     [
-        pytest.param(lambda line: line.hang(), {"read": 0.05}, httpx.ReadTimeout, id="no answer"),
+        pytest.param(Line.hang, {"read": 0.05}, httpx.ReadTimeout, id="no answer"),
+        pytest.param(once(OK[:-2], Line.hang), {"read": 0.05}, httpx.ReadTimeout, id="half a body"),
+        pytest.param(Line.reset, {}, httpx.TransportError, id="reset"),
+        pytest.param(once(), {}, httpx.RemoteProtocolError, id="closed unanswered"),
+        pytest.param(once(OK[:-2]), {}, httpx.RemoteProtocolError, id="body cut short"),
         pytest.param(
-            lambda line: (line.request(), line.send(OK[:-2]), line.hang()),
-            {"read": 0.05},
-            httpx.ReadTimeout,
-            id="half a body",
-        ),
-        pytest.param(lambda line: line.reset(), {}, httpx.NetworkError, id="reset"),
-        pytest.param(
-            lambda line: (line.request(), line.close()), {}, httpx.RemoteProtocolError, id="closed unanswered"
-        ),
-        pytest.param(
-            lambda line: (line.request(), line.send(OK[:-2]), line.close()),
-            {},
-            httpx.RemoteProtocolError,
-            id="body cut short",
-        ),
-        pytest.param(
-            lambda line: (line.request(), line.send(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 300_000), line.hang()),
+            once(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 300_000, Line.hang),
             {},
             httpx.RemoteProtocolError,
             id="absurd header",
         ),
         pytest.param(
-            lambda line: (line.request(), line.send(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), line.hang()),
-            {},
-            httpx.RemoteProtocolError,
-            id="not HTTP",
+            once(b"SSH-2.0-OpenSSH_9.6\r\n\r\n", Line.hang), {}, httpx.RemoteProtocolError, id="not HTTP"
         ),
     ],
 )
-async def test_faults_are_httpx_exceptions_and_free_the_slot(play, timeouts, error) -> None:
+async def test_faults_are_httpx_exceptions_and_free_the_slot(
+    play: Play, timeouts: dict[str, float], error: type[Exception]
+) -> None:
     """Each way to fail raises httpx's exception for it, closes the connection and frees the slot."""
     with FaultServer(play) as server:
         pool = Pool(HttpOptions(connections=1))
@@ -293,20 +278,14 @@ async def test_closing_the_pool_ends_what_is_under_way() -> None:
         async with anyio.create_task_group() as tasks:
             for _ in range(3):
                 tasks.start_soon(wait)
-            while len(server.requests) < 4:
-                await anyio.sleep(0.001)
+            await until(lambda: len(server.requests) == 4)
             await pool.aclose()
         assert failures == ["ReadError"] * 3
         await open_body.aclose()
         assert (pool.busy, pool.idle) == (0, 0)
 
 
-@pytest.fixture(scope="module")
-def authority() -> Authority:
-    return Authority()
-
-
-async def test_tls_with_an_authority_of_our_own(authority: Authority, tmp_path) -> None:
+async def test_tls_with_an_authority_of_our_own(authority: Authority, tmp_path: Path) -> None:
     """A path to a certificate in verify= is trusted, and connections are reused through TLS."""
     path = authority.write(tmp_path / "ca.pem")
     with FaultServer(always(OK), tls=authority.server()) as server:
@@ -316,11 +295,18 @@ async def test_tls_with_an_authority_of_our_own(authority: Authority, tmp_path) 
         await pool.aclose()
 
 
-async def test_one_tls_context_in_the_whole_process(authority: Authority, tmp_path, monkeypatch) -> None:
+async def test_one_tls_context_in_the_whole_process(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Many first requests at once, in several pools, make one context between them."""
     made: list[object] = []
     make = ssl.create_default_context
-    monkeypatch.setattr(ssl, "create_default_context", lambda **kw: made.append(kw) or make(**kw))
+
+    def making(**given: Any) -> ssl.SSLContext:
+        made.append(given)
+        return make(**given)
+
+    monkeypatch.setattr(ssl, "create_default_context", making)
     path = authority.write(tmp_path / "one.pem")
     with FaultServer(always(OK), tls=authority.server()) as server:
         pools = [Pool(HttpOptions(verify=path)) for _ in range(2)]

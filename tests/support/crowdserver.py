@@ -1,7 +1,7 @@
 """A quick server for crowds, in a process of its own: `python crowdserver.py [CERTIFICATE-WITH-KEY]`.
 
-It prints its port, and ends when its standard input does. Any target is answered with 1 KiB after up to 3 ms; its
-path may ask for more:
+It prints its port, and ends when its standard input does. Any target is answered with 1 KiB after up to
+3 ms; its path may ask for more:
 
     /big           256 KiB in chunks
     /gather/N      when N such requests wait: all at once
@@ -14,6 +14,7 @@ import asyncio
 import random
 import ssl
 import sys
+from typing import ClassVar
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
 SMALL = HEAD % 1024 + b"x" * 1024
@@ -27,9 +28,9 @@ BIG = (
 class Connection(asyncio.Protocol):
     """One connection; it knows requests without a body only."""
 
-    open_now: set[Connection] = set()
+    open_now: ClassVar[set[Connection]] = set()
     ever = 0
-    gathered: list[Connection] = []
+    gathered: ClassVar[list[Connection]] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
+import anyio
 import attrs
 
 from callsheet._http import Http
 from callsheet._retry import Retry
 from callsheet._transport import HttpOptions
 
-__all__ = ["QUICK", "Road", "make_road"]
+__all__ = ["QUICK", "Road", "make_road", "until"]
 
 QUICK = Retry(base=0.002, throttled=0.002, random=lambda: 1.0)
 OPTIONS = {field.name for field in attrs.fields(HttpOptions)}
@@ -28,3 +30,9 @@ def make_road(server: str, /, **given: Any) -> Http:
     """See `Road`."""
     options = {name: given.pop(name) for name in OPTIONS & given.keys()}
     return Http(server, provider="test", options=HttpOptions(**({"retry": QUICK} | options)), **given)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that happens outside of the loop, such as in a server's thread."""
+    while not condition():  # noqa: ASYNC110  # no event of this loop tells
+        await anyio.sleep(0.001)
