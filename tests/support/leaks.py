@@ -21,6 +21,10 @@ from trio._core._thread_cache import THREAD_CACHE  # as above
 __all__ = ["Held", "held", "left_behind", "tasks_left_behind"]
 
 
+GRACE = 2.0
+"""Seconds for threads and children to end by themselves."""
+
+
 @attrs.frozen
 class Held:
     """What the process holds at one moment."""
@@ -55,12 +59,12 @@ def held() -> Held:
     return Held(frozenset(_busy_threads()), frozenset(_open_files()), frozenset(_children()))
 
 
-def left_behind(before: Held, grace: float = 2.0) -> list[str]:
-    """Describe what is held beyond `before`, after up to `grace` seconds for threads and children to end."""
+def left_behind(before: Held) -> list[str]:
+    """Describe what is held beyond `before`, once threads and children have had time to end."""
     if held().beyond(before) == NOTHING:
         return []
     gc.collect()  # closes a file that only a reference cycle holds; its ResourceWarning fails the test
-    deadline = time.monotonic() + grace
+    deadline = time.monotonic() + GRACE
     while (rest := held().beyond(before)).can_end and time.monotonic() < deadline:
         time.sleep(0.01)
     return rest.lines()
@@ -83,6 +87,10 @@ def _open_files() -> Iterator[tuple[int, str]]:
 
 
 def _children() -> Iterator[int]:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return  # there is none, so the long way round need not be taken
     me = os.getpid()
     for entry in Path("/proc").iterdir():
         # Another process may end while we look; ours cannot, as nobody else waits for it.
