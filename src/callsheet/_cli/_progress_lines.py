@@ -7,7 +7,6 @@ Description (https://github.com/OpenJobDescription/openjd-specifications/wiki), 
 from __future__ import annotations
 
 import re
-from collections import deque
 from contextlib import suppress
 
 from callsheet import InvalidRequest
@@ -62,10 +61,13 @@ class ProgressLines:
             return
         lines = lines.replace(b"\r", b"\n")
         # Of each kind only the last counts: a flood of them costs little more than one.
-        for word, text in {match["word"]: match["text"] for match in OPENJD.finditer(lines)}.items():
-            self._read_openjd(word, text)
-        for match in deque((self._pattern or PERCENT).finditer(lines), maxlen=1):
-            self._read_match(match)
+        last = {match["word"]: match for match in OPENJD.finditer(lines)}
+        last.update((b"", match) for match in (self._pattern or PERCENT).finditer(lines))
+        for match in sorted(last.values(), key=re.Match.start):
+            if match.re is OPENJD:
+                self._read_openjd(match["word"], match["text"])
+            else:
+                self._read_match(match)
 
     def _read_openjd(self, word: bytes, text: bytes) -> None:
         if word == b"progress":
