@@ -8,7 +8,7 @@ import resource
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -159,7 +159,23 @@ async def tried(home: Path) -> dict[str, Any]:
     return told
 
 
-ACTS: dict[str, Any] = {act.__name__: act for act in (create, fill_database, fill_files, without_rights)}
+async def hold_upload(directory: str) -> None:
+    """Stop in the middle of an upload until a line comes in."""
+
+    async def halves() -> AsyncIterator[bytes]:
+        yield b"first half, "
+        tell("half")
+        await anyio.to_thread.run_sync(sys.stdin.readline)
+        yield b"second half"
+
+    async with LocalProvider(directory) as provider:
+        file = File(halves(), name="a", size=23)
+        await provider.upload(file, location=None, key="held", progress=unseen)
+
+
+ACTS: dict[str, Any] = {
+    act.__name__: act for act in (create, fill_database, fill_files, without_rights, hold_upload)
+}
 
 if __name__ == "__main__":
     loop, act, *arguments = sys.argv[1:]

@@ -236,12 +236,28 @@ def _linked(db: Connection, job_id: str, ids: Sequence[str]) -> list[Component]:
 
 def delete(transaction: Transaction, wanted: list[str]) -> list[Exception | None]:
     """Remove components, from their jobs too. Their bytes stay until garbage is collected."""
+    db = transaction.db
+    kinds: dict[str, str] = {}
+    for chunk in in_chunks(wanted):
+        query = select(components.c.id, components.c.kind).where(components.c.id.in_(chunk))
+        kinds |= {row[0]: row[1] for row in db.execute(query)}
+    whole = [id_ for id_, kind in kinds.items() if kind != FRAME]
+    for chunk in in_chunks(whole):
+        db.execute(components.delete().where(components.c.id.in_(chunk)))
+    _remove_rest(db, whole)
     answers: list[Exception | None] = []
     for id_ in wanted:
-        removed = transaction.db.execute(components.delete().where(components.c.id == id_)).rowcount
-        answers.append(None if removed else missing_component(id_))
-    _remove_rest(transaction.db, wanted)
+        answers.append(_removed(id_, kinds.get(id_)))
+        kinds.pop(id_, None)
     return answers
+
+
+def _removed(id_: str, kind: str | None) -> Exception | None:
+    if kind is None:
+        return missing_component(id_)
+    if kind == FRAME:
+        return Conflict(f"component {id_} is a frame; delete its sequence", provider="local")
+    return None
 
 
 def remove_orphans(db: Connection, ids: Collection[str]) -> None:
