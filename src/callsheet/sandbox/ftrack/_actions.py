@@ -94,8 +94,10 @@ def query(batch: Batch, operation: Operation) -> Any:
 
 def create(batch: Batch, operation: Operation) -> Any:
     """Add an entity; what was sent comes back as it was sent, with what the server added."""
-    data = mapping(operation, "entity_data")
-    document = batch.editor.create(operation.get("entity_type"), data)
+    name, data = operation.get("entity_type"), mapping(operation, "entity_data")
+    if name == "Job" and data.get("type") not in {None, "api_job"}:
+        raise ValidationError(f'Invalid job type "{data["type"]}". Must be "api_job"')
+    document = batch.editor.create(name, data)
     present = [name for name, value in document.items() if value is not None and name != "__entity_type__"]
     sent = {name: value for name, value in data.items() if name in present}
     return {"action": "create", "data": batch.writer.changed(document, present) | sent}

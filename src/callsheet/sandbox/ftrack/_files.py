@@ -39,7 +39,9 @@ class Links:
     def valid(self, path: str, words: Mapping[str, str]) -> bool:
         """Return whether the link is ours and still good."""
         signed = {name: value for name, value in words.items() if name != "signature"}
-        ours = hmac.compare_digest(self._signature(path, signed), words.get("signature", ""))
+        ours = hmac.compare_digest(
+            self._signature(path, signed).encode(), words.get("signature", "").encode()
+        )
         return ours and self.clock.now().timestamp() < int(words["expires"])
 
     def _signature(self, path: str, words: Mapping[str, str]) -> str:

@@ -1,0 +1,23 @@
+"""A sandbox for each test, from callsheet's own pytest plug-in, and bare calls to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from callsheet.sandbox import Sandbox
+from support.ftrackcalls import Studio
+
+
+@pytest.fixture
+def studio(callsheet_sandbox: Sandbox) -> Iterator[Studio]:
+    """The sandbox's ftrack server."""
+    credentials = {"ftrack-user": "sandbox", "ftrack-api-key": "sandbox-key"}
+    # Without TLS there is nothing to verify, and nothing to load for it.
+    with (
+        httpx.Client(base_url=callsheet_sandbox.url, headers=credentials, verify=False) as http,
+        httpx.Client(verify=False) as bare,
+    ):
+        yield Studio(http, bare)
