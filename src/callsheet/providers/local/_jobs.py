@@ -20,6 +20,9 @@ __all__ = ["Row", "cancel", "changed", "delete", "get", "missing_job", "page", "
 Row: TypeAlias = dict[str, Any]
 
 
+_BY_ID = select(jobs).where(jobs.c.id.in_(bindparam("ids", expanding=True)))
+
+
 def missing_job(job_id: str) -> NotFound:
     return NotFound(f"there is no job {job_id!r}", provider="local")
 
@@ -31,7 +34,7 @@ def get(db: Connection, tracker: str, ids: Sequence[str]) -> list[Job | None]:
     """Return the jobs in the order of their ids."""
     found: dict[str, Job] = {}
     for chunk in in_chunks(ids):
-        rows = db.execute(select(jobs).where(jobs.c.id.in_(chunk)))
+        rows = db.execute(_BY_ID, {"ids": chunk})
         found |= {row[0]: job_of(tracker, row) for row in rows}
     return [found.get(id_) for id_ in ids]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-from sqlalchemy import CompoundSelect, Connection, select, union_all
+from sqlalchemy import BindParameter, CompoundSelect, Connection, bindparam, select, union_all
 
 from callsheet._errors import Conflict, LeaseLost
 from callsheet._models import Job, JobChanges, JobState
@@ -131,13 +131,13 @@ class Expired(Exception):
 
 def check(db: Connection) -> None:
     """Raise `Expired` if a lease has run out."""
-    if db.execute(_expired().limit(1)).first() is not None:
+    if db.execute(_ANY_EXPIRED, _clock()).first() is not None:
         raise Expired
 
 
 def reap(transaction: Transaction, wanted: list[None]) -> list[None]:
     """Set the jobs FAILED whose lease has run out."""
-    lost = rows_by_id(transaction.db, transaction.db.execute(_expired()).scalars().all())
+    lost = rows_by_id(transaction.db, transaction.db.execute(_EXPIRED, _clock()).scalars().all())
     for row in lost.values():
         changed(row, {"state": JobState.FAILED, "problem": LOST}, transaction)
         row["fence"] += 1
@@ -145,9 +145,14 @@ def reap(transaction: Transaction, wanted: list[None]) -> list[None]:
     return wanted
 
 
+def _clock() -> dict[str, Any]:
+    return {"here": boot_id(), "now": monotonic_us()}
+
+
 def _expired() -> CompoundSelect[str]:
     """Select the ids of all jobs with a lease that has run out: four looks into small indexes."""
-    here, now = boot_id(), monotonic_us()
+    here: BindParameter[str] = bindparam("here")
+    now: BindParameter[int] = bindparam("now")
     ways = (
         [jobs.c.boot == here, jobs.c.lease_until < now],
         # From the future, so not taken on this clock.
@@ -156,3 +161,8 @@ def _expired() -> CompoundSelect[str]:
         [jobs.c.boot > here],
     )
     return union_all(*(select(jobs.c.id).where(jobs.c.lease_until.is_not(None), *way) for way in ways))
+
+
+# Made once: to put a statement together costs more than to run it, and every look begins with this one.
+_EXPIRED = _expired()
+_ANY_EXPIRED = _EXPIRED.limit(1)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import attrs
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from callsheet._models import Job, JobFilter
 from callsheet.abc import Sweep
@@ -27,14 +27,21 @@ class Mark:
     seq: int
 
 
+_NOW = select(
+    select(meta.c.value).where(meta.c.name == "tracker").scalar_subquery(),
+    select(counters.c.value).where(counters.c.name == "seq").scalar_subquery(),
+)
+_CHANGED = select(jobs).where(jobs.c.seq > bindparam("since"))
+_GONE = select(tombstones.c.id).where(tombstones.c.seq > bindparam("since"))
+
+
 def sweep(
     db: Connection, tracker: str, ids: Collection[str], wanted: Sequence[JobFilter], mark: Any
 ) -> Sweep:
     """Return the jobs of `ids` and of the filters that changed since the mark, or all without one."""
-    now = Mark(
-        db.execute(select(meta.c.value).where(meta.c.name == "tracker")).scalar_one(),
-        db.execute(select(counters.c.value).where(counters.c.name == "seq")).scalar_one(),
-    )
+    now = Mark(*db.execute(_NOW).one())
+    if mark == now:
+        return Sweep({}, now)
     # A database that was put in this one's place, or brought back from a copy, counts from elsewhere.
     if isinstance(mark, Mark) and mark.tracker_id == now.tracker_id and mark.seq <= now.seq:
         return Sweep(_changed(db, tracker, frozenset(ids), wanted, mark.seq), now)
@@ -45,12 +52,12 @@ def _changed(
     db: Connection, tracker: str, ids: frozenset[str], wanted: Sequence[JobFilter], since: int
 ) -> dict[str, Job | None]:
     found: dict[str, Job | None] = {}
-    for row in db.execute(select(jobs).where(jobs.c.seq > since)):
+    for row in db.execute(_CHANGED, {"since": since}):
         if row[0] in ids or wanted:
             job = job_of(tracker, row)
             if job.id in ids or any(filter_.matches(job) for filter_ in wanted):
                 found[job.id] = job
-    for id_ in db.execute(select(tombstones.c.id).where(tombstones.c.seq > since)).scalars():
+    for id_ in db.execute(_GONE, {"since": since}).scalars():
         if id_ in ids:
             found[id_] = None
     return found
