@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import anyio
 
@@ -11,6 +11,7 @@ from callsheet import _checks
 from callsheet._errors import InvalidRequest, NotFound, WaitTimeout
 from callsheet._models import Job, JobState
 from callsheet._watching import Sweeper, Watch
+from callsheet.abc import Sweep
 
 __all__ = ["Outcomes", "Until", "reached", "wait_for"]
 
@@ -42,61 +43,65 @@ async def wait_for(
     Raises:
         WaitTimeout: Not all were there in time.
     """
-    enough = reached(until)
     limit = None if timeout is None else _checks.seconds(timeout, "timeout")
-    outcomes: Outcomes = {}
-    watch = Watch(sweeper, ids=ids)
+    waiting = _Waiting(ids, reached(until), seen, sweeper.provider.name)
     if limit == 0:
-        await _look_once(watch, enough, seen, outcomes)
+        waiting.take_all(await sweeper.provider.sweep(frozenset(ids), [], None))
     else:
         with anyio.move_on_after(limit):
-            await _follow(watch, enough, seen, outcomes)
-    if len(outcomes) < len(set(ids)):
-        late = [id_ for id_ in dict.fromkeys(ids) if id_ not in outcomes]
-        words = f"{late[0]} is" if len(late) == 1 else f"{len(late)} of {len(set(ids))} jobs are"
-        jobs: list[Any] = [outcomes.get(id_) or seen.get(id_) for id_ in ids]
-        raise WaitTimeout(
+            await waiting.follow(Watch(sweeper, ids=ids))
+    if waiting.late:
+        raise waiting.timeout(limit) from sweeper.trouble
+    return waiting.outcomes
+
+
+class _Waiting:
+    """What is known of the jobs that are waited for."""
+
+    def __init__(
+        self, ids: Sequence[str], enough: Callable[[Job], bool], seen: dict[str, Job], provider: str
+    ) -> None:
+        self.outcomes: Outcomes = {}
+        self._ids = ids
+        self._wanted = dict.fromkeys(ids)
+        self._enough = enough
+        self._seen = seen
+        self._provider = provider
+
+    @property
+    def late(self) -> list[str]:
+        """The jobs that are not there yet, in the order given."""
+        return [id_ for id_ in self._wanted if id_ not in self.outcomes]
+
+    async def follow(self, watch: Watch) -> None:
+        while len(self.outcomes) < len(self._wanted):
+            id_, news = await watch.take()
+            self._take(id_, None if isinstance(news, NotFound) else news.current)
+            if id_ in self.outcomes:
+                watch.following.discard(id_)
+
+    def take_all(self, sweep: Sweep) -> None:
+        for id_, job in sweep.jobs.items():
+            self._take(id_, job)
+
+    def _take(self, id_: str, job: Job | None) -> None:
+        if id_ in self.outcomes:
+            return
+        if job is None:
+            gone = "vanished while it was waited for" if id_ in self._seen else "does not exist"
+            self.outcomes[id_] = NotFound(f"job {id_!r} {gone}", provider=self._provider)
+            return
+        self._seen[id_] = job
+        if self._enough(job):
+            self.outcomes[id_] = job
+
+    def timeout(self, limit: float | None) -> WaitTimeout:
+        late = self.late
+        words = f"{late[0]} is" if len(late) == 1 else f"{len(late)} of {len(self._wanted)} jobs are"
+        there = {id_: job for id_, job in self.outcomes.items() if isinstance(job, Job)}
+        return WaitTimeout(
             f"{words} not there after {limit:g} s",
-            job=seen.get(late[0]),
-            jobs=[None if isinstance(job, NotFound) else job for job in jobs],
-            provider=sweeper.provider.name,
-        ) from sweeper.trouble
-    return outcomes
-
-
-async def _look_once(
-    watch: Watch, enough: Callable[[Job], bool], seen: dict[str, Job], outcomes: Outcomes
-) -> None:
-    sweep = await watch.provider.sweep(frozenset(watch.following), [], None)
-    for id_, job in sweep.jobs.items():
-        _take_in(id_, job, enough, seen, outcomes)
-
-
-async def _follow(
-    watch: Watch, enough: Callable[[Job], bool], seen: dict[str, Job], outcomes: Outcomes
-) -> None:
-    wanted = len(watch.following)
-    while len(outcomes) < wanted:
-        id_, news = await watch.take()
-        if isinstance(news, NotFound):
-            outcomes[id_] = news
-        elif _take_in(id_, news.current, enough, seen, outcomes):
-            watch.following.discard(id_)
-
-
-def _take_in(
-    id_: str,
-    job: Job | None,
-    enough: Callable[[Job], bool],
-    seen: dict[str, Job],
-    outcomes: Outcomes,
-) -> bool:
-    """Note how a job was seen; return whether it need not be waited for any longer."""
-    if job is None:
-        gone = "vanished while it was waited for" if id_ in seen else "does not exist"
-        outcomes.setdefault(id_, NotFound(f"job {id_!r} {gone}"))
-        return True
-    seen[id_] = job
-    if enough(job):
-        outcomes.setdefault(id_, job)
-    return id_ in outcomes
+            job=self._seen.get(late[0]),
+            jobs=[there.get(id_) or self._seen.get(id_) for id_ in self._ids],
+            provider=self._provider,
+        )

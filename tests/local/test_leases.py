@@ -281,7 +281,8 @@ async def test_looking_for_lost_jobs_is_four_looks_into_an_index(provider: Local
     """The look before every read never walks over jobs, nor over leases that are alive."""
     database: Database = provider._store._database
     with database.reading() as db:
-        statement = _leases._expired().compile(db, compile_kwargs={"literal_binds": True})
+        look = _leases._ANY_EXPIRED.params(here="here", now=1)
+        statement = look.compile(db, compile_kwargs={"literal_binds": True})
         plan = [row[3] for row in db.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")]
     looks = [step for step in plan if "jobs" in step]
     assert len(looks) == 4
