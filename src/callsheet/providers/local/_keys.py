@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,15 +11,15 @@ from sqlalchemy import Connection, select
 
 from callsheet._errors import Conflict
 from callsheet.providers.local._queries import in_chunks
-from callsheet.providers.local._rows import json_text
 from callsheet.providers.local._schema import keys
 
 __all__ = ["Keys", "request_hash", "used"]
 
 
 def request_hash(*request: Any) -> str:
-    """Return what tells this request from others under the same key."""
-    return hashlib.sha256(json_text(request).encode()).hexdigest()
+    """Return what tells this request from others under the same key; the order of names does not."""
+    text = json.dumps(request, ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def used(db: Connection, wanted: Iterable[str]) -> set[str]:

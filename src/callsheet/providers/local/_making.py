@@ -64,7 +64,7 @@ class Order:
             "item": new.item,
             "attributes": json_text(new.attributes or {}),
         }
-        request = request_hash("create", columns, list(files))
+        request = request_hash("create", columns | {"attributes": new.attributes or {}}, list(files))
         return NewRow(columns, new.idempotency_key, request, component_ids)
 
 
