@@ -12,8 +12,7 @@ import time_machine
 from callsheet import Conflict, JobState, LeaseLost, NewJob, NotFound
 from callsheet.abc import Claim, JobChanges, JobFilter
 from callsheet.providers.local import LocalProvider, _leases
-from callsheet.providers.local._database import Database
-from local.tools import Make
+from local.tools import Make, plans
 
 
 class Clock:
@@ -279,11 +278,9 @@ async def test_worker_on_a_full_disk_does_not_hide_jobs(
 
 async def test_looking_for_lost_jobs_is_four_looks_into_an_index(provider: LocalProvider) -> None:
     """The look before every read never walks over jobs, nor over leases that are alive."""
-    database: Database = provider._store._database
-    with database.reading() as db:
-        look = _leases._ANY_EXPIRED.params(here="here", now=1)
-        statement = look.compile(db, compile_kwargs={"literal_binds": True})
-        plan = [row[3] for row in db.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")]
-    looks = [step for step in plan if "jobs" in step]
+    with plans(provider._store._database) as steps:
+        await provider.get_jobs(["none"])
+    looks = [step for step in steps if "jobs_lease" in step]
     assert len(looks) == 4
     assert all(step.startswith("SEARCH jobs USING INDEX jobs_lease_") for step in looks)
+    assert [step for step in steps if step.startswith("SCAN jobs")] == []

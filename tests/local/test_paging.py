@@ -8,19 +8,18 @@ import re
 import sqlite3
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from callsheet import InvalidCursor, Job, JobState, NewJob
 from callsheet.abc import JobFilter, Position
 from callsheet.providers.local import LocalProvider, _jobs, _queries
 from callsheet.providers.local._database import Database
 from callsheet.providers.local._stamps import to_us
-from local.tools import Make
+from local.tools import Make, plans
 from support import scale
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -225,24 +224,6 @@ def place(number: int) -> Position:
 def page(database: Database, wanted: JobFilter, after: Position | None, size: int = PAGE) -> list[Job]:
     with database.reading() as db:
         return [*_jobs.page(db, "local:x", wanted, after, size).items]
-
-
-@contextmanager
-def plans(database: Database) -> Iterator[list[str]]:
-    """Collect the plan of every query inside."""
-    engine = database._current().reading
-    steps: list[str] = []
-
-    def explain(db: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.startswith("SELECT"):
-            plan = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
-            steps.extend(row[3] for row in plan)
-
-    event.listen(engine, "before_cursor_execute", explain)
-    try:
-        yield steps
-    finally:
-        event.remove(engine, "before_cursor_execute", explain)
 
 
 def work(database: Database, wanted: JobFilter, after: Position | None) -> int:

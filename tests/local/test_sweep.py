@@ -11,7 +11,7 @@ import pytest
 from callsheet import Job, JobState, NewJob
 from callsheet.abc import JobChanges, JobFilter
 from callsheet.providers.local import LocalProvider
-from local.tools import Make
+from local.tools import Make, plans
 
 RUNNING = JobFilter(states=frozenset({JobState.RUNNING}))
 
@@ -118,13 +118,14 @@ async def test_database_brought_back_from_a_copy_is_looked_at_anew(
 
 async def test_look_is_one_search_by_index(provider: LocalProvider, make: Make) -> None:
     """What changed since a mark is found without walking over jobs, however many there are."""
+    job = await make()
+    mark = (await provider.sweep([job.id], [], None)).mark
     await make()
-    with provider._store._database.reading() as db:
-        plans = [
-            db.exec_driver_sql(f"EXPLAIN QUERY PLAN SELECT * FROM {table} WHERE seq > 5").all()[0][3]
-            for table in ("jobs", "tombstones")
-        ]
-    assert plans == [
+    with plans(provider._store._database) as steps:
+        await provider.sweep([job.id], [JobFilter()], mark)
+    looks = [step for step in steps if "seq" in step]
+    assert looks == [
         "SEARCH jobs USING INDEX jobs_seq (seq>?)",
         "SEARCH tombstones USING INDEX ix_tombstones_seq (seq>?)",
     ]
+    assert [step for step in steps if step.startswith(("SCAN jobs", "SCAN tombstones"))] == []

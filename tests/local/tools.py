@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias
 
-from callsheet import Component, Job
+from sqlalchemy import event
 
-__all__ = ["Make", "Upload", "Worker", "unseen"]
+from callsheet import Component, Job
+from callsheet.providers.local._database import Database
+
+__all__ = ["Make", "Upload", "Worker", "plans", "unseen"]
 
 Make: TypeAlias = Callable[..., Awaitable[Job]]
 Upload: TypeAlias = Callable[..., Awaitable[Component]]
@@ -22,3 +26,21 @@ class Worker(Protocol):
 
 async def unseen(_: int) -> None:
     """Take progress and tell nobody."""
+
+
+@contextmanager
+def plans(database: Database) -> Iterator[list[str]]:
+    """Collect the plan of every query inside."""
+    engine = database._current().reading
+    steps: list[str] = []
+
+    def explain(db: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT"):
+            plan = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            steps.extend(row[3] for row in plan)
+
+    event.listen(engine, "before_cursor_execute", explain)
+    try:
+        yield steps
+    finally:
+        event.remove(engine, "before_cursor_execute", explain)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import random
 import resource
 import shutil
 import sys
@@ -15,7 +17,7 @@ from typing import Any
 
 import anyio
 
-from callsheet import CallsheetError, File, NewJob
+from callsheet import CallsheetError, File, LeaseLost, NewJob
 from callsheet.abc import JobChanges, JobFilter
 from callsheet.providers.local import LocalProvider
 
@@ -173,8 +175,97 @@ async def hold_upload(directory: str) -> None:
         await provider.upload(file, location=None, key="held", progress=unseen)
 
 
+async def churn(directory: str, place: str, turn: int) -> None:
+    """Make, change and attach for as long as we live, and tell of each thing once it is done."""
+    async with LocalProvider(directory) as provider, anyio.create_task_group() as tasks:
+
+        async def hold() -> None:
+            new = NewJob(name="claimed", idempotency_key=f"claim {turn}")
+            claim = await provider.claim_job(new, lease=0.3, grace=0.1)
+            tell(["claimed", claim.job.id])
+            while True:
+                await anyio.sleep(0.1)
+                await provider.beat_job(claim, JobChanges(progress=0.5))
+
+        async def work(number: int) -> None:
+            new = NewJob(name="worked on", idempotency_key=f"work {turn} {number}")
+            (job,) = await provider.create_jobs([new])
+            tell(["made", job.id])
+            path = Path(place) / f"{number}.exr"
+            for step in range(1, 1_000_000):
+                await provider.update_jobs([job.id], JobChanges(message=str(step)))
+                tell(["updated", job.id, step])
+                content = os.urandom(random.randrange(3 * MEGABYTE // 2))
+                path.write_bytes(content)
+                key = f"{turn} {number} {step}"
+                component = await provider.upload(File(path), location=None, key=key, progress=unseen)
+                await provider.link(job.id, [component])
+                tell(["attached", job.id, component.id, hashlib.sha256(content).hexdigest()])
+
+        tasks.start_soon(hold)
+        for number in range(4):
+            tasks.start_soon(work, number)
+
+
+async def hold_lease(directory: str) -> None:
+    """Beat until the lease is lost."""
+    async with LocalProvider(directory) as provider:
+        claim = await provider.claim_job(NewJob(name="a", idempotency_key="held"), lease=0.5, grace=0.2)
+        tell(claim.job.id)
+        try:
+            while True:
+                await anyio.sleep(0.05)
+                await provider.beat_job(claim, JobChanges(message="still mine"))
+        except LeaseLost as exc:
+            tell(type(exc).__name__)
+
+
+async def update(directory: str, own: list[str], shared: str, count: int) -> None:
+    """Change each of our jobs so many times, each time with the shared one; tell every error."""
+    errors: list[str] = []
+    done = 0
+
+    async def change(provider: LocalProvider, id_: str) -> None:
+        nonlocal done
+        for number in range(1, count + 1):
+            try:
+                await provider.update_jobs([id_, shared], JobChanges(message=str(number)))
+                done += 1
+            except CallsheetError as exc:
+                errors.append(repr(exc))
+
+    async with LocalProvider(directory) as provider:
+        async with anyio.create_task_group() as tasks:
+            for id_ in own:
+                tasks.start_soon(change, provider, id_)
+        tell({"done": done, "errors": errors, "transactions": provider._store.transactions})
+
+
+async def stop_upload(directory: str, source: str, place: int) -> None:
+    """Stand still in the middle of an upload."""
+
+    async def stop(done: int) -> None:
+        if done == place:
+            tell(done)
+            await anyio.sleep_forever()
+
+    async with LocalProvider(directory) as provider:
+        await provider.upload(File(source), location=None, key="stopped", progress=stop)
+
+
 ACTS: dict[str, Any] = {
-    act.__name__: act for act in (create, fill_database, fill_files, without_rights, hold_upload)
+    act.__name__: act
+    for act in (
+        create,
+        fill_database,
+        fill_files,
+        without_rights,
+        hold_upload,
+        churn,
+        hold_lease,
+        update,
+        stop_upload,
+    )
 }
 
 if __name__ == "__main__":
