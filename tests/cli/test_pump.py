@@ -98,10 +98,12 @@ def test_stopping_carries_what_is_there_and_no_more(tmp_path: Path, target: int)
     """A process left behind that holds the pipe, and goes on writing, does not hold us."""
     source, sink = os.pipe()
     os.write(sink, b"last words\n")
+
+    def go_on(_: bytes) -> None:
+        os.write(sink, b"more\n")
+
     with os.fdopen(source, "rb", buffering=0) as reader:
-        pump = Pump(
-            reader, target, [lambda _: os.write(sink, b"more\n")]
-        )  # each block is followed by another
+        pump = Pump(reader, target, [go_on])
         pump.stop()
         pump.run()
         pump.close()
