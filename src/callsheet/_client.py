@@ -44,9 +44,9 @@ class Client(Generic[P]):
         self._door = Door(provider)
         self._sweeper = Sweeper(provider)
         self._borrows = False
-        self.jobs = Jobs(self._door, self._sweeper)
-        self.components = Components(self._door)
-        self.locations = Locations(self._door)
+        self.jobs: Jobs = Jobs(self._door, self._sweeper)
+        self.components: Components = Components(self._door)
+        self.locations: Locations = Locations(self._door)
 
     def __repr__(self) -> str:
         return f"<Client of {self.provider.tracker}>"

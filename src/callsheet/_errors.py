@@ -231,7 +231,7 @@ class WaitTimeout(CallsheetError, TimeoutError):
     ) -> None:
         super().__init__(message, provider=provider)
         self.job = job
-        self.jobs = list(jobs)
+        self.jobs: list[Job | None] = list(jobs)
 
 
 class JobCancelled(CallsheetError):
@@ -266,7 +266,7 @@ class AttachError(CallsheetError):
         provider: str | None = None,
     ) -> None:
         super().__init__(message, outcome=outcome, idempotency_key=idempotency_key, provider=provider)
-        self.attached = list(attached)
+        self.attached: list[Component] = list(attached)
         self.failed: dict[Any, Exception] = dict(failed)
 
 
@@ -288,5 +288,5 @@ class BulkError(CallsheetError):
         provider: str | None = None,
     ) -> None:
         super().__init__(message, outcome=outcome, provider=provider)
-        self.done = list(done)
-        self.failed = dict(failed)
+        self.done: list[Job] = list(done)
+        self.failed: dict[int, Exception] = dict(failed)

@@ -53,8 +53,8 @@ class File:
             raise InvalidRequest(f"file {name!r}: size= is needed for a stream")
         if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 0):
             raise InvalidRequest(f"file {name!r}: size must be a number of bytes, not {size!r}")
-        self.source = source
-        self.name = text(name, "file: name")
+        self.source: Path | bytes | BinaryIO | AsyncIterable[bytes] = source
+        self.name: str = text(name, "file: name")
         self._size = size
         self._begin: int | None = None
         self._spent = False
@@ -286,15 +286,15 @@ class FrameSequence:
     def __init__(
         self, pattern: str | os.PathLike[str], first: int, last: int, *, name: str | None = None
     ) -> None:
-        self.pattern = Path(pattern)
+        self.pattern: Path = Path(pattern)
         if not _ONE_NUMBER.fullmatch(self.pattern.name) or "%" in str(self.pattern.parent):
             raise InvalidRequest(f"pattern {str(pattern)!r} needs a frame number like %04d in its last part")
         numbers: list[Any] = [first, last]
         if any(isinstance(n, bool) or not isinstance(n, int) for n in numbers) or not 0 <= first <= last:
             raise InvalidRequest(f"{self.pattern}: cannot go from frame {first!r} to {last!r}")
-        self.first = first
-        self.last = last
-        self.name = text(self.pattern.name if name is None else name, "file: name")
+        self.first: int = first
+        self.last: int = last
+        self.name: str = text(self.pattern.name if name is None else name, "file: name")
 
     def __repr__(self) -> str:
         return f"FrameSequence({str(self.pattern)!r}, {self.first}, {self.last})"

@@ -62,7 +62,7 @@ class Tracked:
     """
 
     def __init__(self, provider: Provider, claim: Claim, attach: Attach) -> None:
-        self.job = claim.job
+        self.job: Job = claim.job
         self._provider = provider
         self._claim = claim
         self._attach = attach

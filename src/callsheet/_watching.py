@@ -48,7 +48,7 @@ class Watch:
 
     def __init__(self, sweeper: Sweeper, *, ids: Iterable[str] = (), wanted: JobFilter | None = None) -> None:
         self._sweeper = sweeper
-        self.following = set(ids)
+        self.following: set[str] = set(ids)
         self.wanted = wanted
         self.errors: deque[Exception] = deque()
         self._known: dict[str, Job] = {}

@@ -12,9 +12,9 @@ try:
     from callsheet.sandbox._frame import Settings
     from callsheet.sandbox._sandbox import Sandbox
     from callsheet.sandbox._server import run
-except ModuleNotFoundError as exc:
-    if (exc.name or "").startswith("callsheet"):
+except ModuleNotFoundError as _exc:
+    if (_exc.name or "").startswith("callsheet"):
         raise
-    raise ConfigError(f"{exc.name} is missing; run: pip install 'callsheet[sandbox]'") from exc
+    raise ConfigError(f"{_exc.name} is missing; run: pip install 'callsheet[sandbox]'") from _exc
 
 __all__ = ["ClockControl", "Connections", "FaultControl", "Request", "Sandbox", "Settings", "run"]

@@ -50,7 +50,7 @@ __all__ = [
     "owner_policy",
 ]
 
-logger = logging.getLogger("callsheet")
+logger: logging.Logger = logging.getLogger("callsheet")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -97,9 +97,9 @@ class LocalProvider(Provider):
         policy: Policy = owner_policy,
         watch_interval: float = 0.25,
     ) -> None:
-        self.directory = Path(directory).expanduser().resolve()
+        self.directory: Path = Path(directory).expanduser().resolve()
         self.watch_interval = watch_interval
-        self.progress_interval = 0.25
+        self.progress_interval: float = 0.25
         self._user = user
         self._timeout = timeout
         self._policy = policy

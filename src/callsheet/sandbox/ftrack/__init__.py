@@ -23,7 +23,7 @@ from callsheet.sandbox.ftrack._web import routes
 
 __all__ = ["Ftrack"]
 
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "normalise": bool,
     "utc_offset": int | float | None,
     "link_seconds": int | float,
@@ -47,16 +47,16 @@ class Ftrack:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.store = Store()
-        self.selector = Selector(self.store)
-        self.files = Files(world.folder / self.name)
-        self.links = Links(world.clock)
+        self.store: Store = Store()
+        self.selector: Selector = Selector(self.store)
+        self.files: Files = Files(world.folder / self.name)
+        self.links: Links = Links(world.clock)
         self.normalise = True
         self.utc_offset: float | None = None
         self.link_seconds: float = 3600
         self.heartbeat_seconds: float = 5
         self.api_keys: dict[str, str] = {}
-        self.hub = Hub(self)
+        self.hub: Hub = Hub(self)
         plant(self)
 
     def routes(self) -> list[BaseRoute]:
