@@ -33,6 +33,8 @@ class Rig(ABC):
         capabilities: What it can do; the rest must be refused.
         atomic: Whether many jobs are made or changed all or none.
         default_type: The type of a job that was given none.
+        types: Types that jobs may be given.
+        users: Users that jobs may be given, besides `user`.
         url: What `connect` takes to reach the same tracker from another process, if that is possible.
     """
 
@@ -40,6 +42,8 @@ class Rig(ABC):
     capabilities: ClassVar[frozenset[str]]
     atomic: ClassVar[bool] = True
     default_type: ClassVar[str | None] = None
+    types: ClassVar[tuple[str, ...]] = ("comp", "COMP", "render", "%")
+    users: ClassVar[tuple[str, ...]] = ("bob", "Bob", "bobby", "b%b")
     url: str | None = None
     user = "jane"
 
