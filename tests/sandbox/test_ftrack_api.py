@@ -80,49 +80,49 @@ def test_header_names_have_no_case(studio: Studio) -> None:
     assert answer.status_code == 401
 
 
-@pytest.mark.parametrize(
-    ("operation", "name", "text"),
-    [
-        ({"action": "x"}, "ValidationError", "Invalid action u'x'"),
-        ("text", "ValidationError", "An operation is an object, not 'text'"),
-        ({"action": "query"}, "ValidationError", "query needs expression"),
-        (create("Nope"), "ValidationError", "Unknown entity type 'Nope'"),
-        (create("Job", nope=1), "ValidationError", "Job has no attribute 'nope'"),
-        (
-            create("Job", type="encode"),
-            "ValidationError",
-            'Invalid job type "encode". Must be "api_job"',
-        ),
-        (create("Job", user={"id": None}), "IntegrityError", "user_id of Job: there is no User 'None'"),
-        (create("Job", user="jane"), "ValidationError", "user: 'jane' is no reference to User"),
-        (create("Job", user_id="u-0"), "IntegrityError", "user_id of Job: there is no User 'u-0'"),
-        (create("Job", created_at="soon"), "ValidationError", "'soon' is no datetime for created_at"),
-        (create("JobComponent", job_id="j-1"), "ValidationError", "JobComponent needs component_id"),
-        (update("Job", "j-0", status="done"), "NoResultFound", "There is no Job 'j-0'"),
-        (delete("Job", "j-0"), "NoResultFound", "There is no Job 'j-0'"),
-        (delete("JobComponent", "j-0"), "ValidationError", "'j-0' is no key of JobComponent"),
-        (update("Job", "j-0"), "NoResultFound", "There is no Job 'j-0'"),
-        (
-            {"action": "create", "entity_type": "Job"},
-            "ValidationError",
-            "create needs an object as entity_data",
-        ),
-        (
-            {"action": "get_upload_metadata", "component_id": "c", "parts": 0.5},
-            "ValidationError",
-            "parts: 0.5 is not between 1 and 10000",
-        ),
-        (
-            {"action": "get_upload_metadata", "component_id": "c"},
-            "NoResultFound",
-            "There is no Component 'c'",
-        ),
-    ],
-    ids=str,
-)
-def test_mistakes_are_named(studio: Studio, operation: Any, name: str, text: str) -> None:
+MISTAKES: list[tuple[Any, str, str]] = [
+    ({"action": "x"}, "ValidationError", "Invalid action u'x'"),
+    ("text", "ValidationError", "An operation is an object, not 'text'"),
+    ({"action": "query"}, "ValidationError", "query needs expression"),
+    (create("Nope"), "ValidationError", "Unknown entity type 'Nope'"),
+    (create("Job", nope=1), "ValidationError", "Job has no attribute 'nope'"),
+    (
+        create("Job", type="encode"),
+        "ValidationError",
+        'Invalid job type "encode". Must be "api_job"',
+    ),
+    (create("Job", user={"id": None}), "IntegrityError", "user_id of Job: there is no User 'None'"),
+    (create("Job", user="jane"), "ValidationError", "user: 'jane' is no reference to User"),
+    (create("Job", user_id="u-0"), "IntegrityError", "user_id of Job: there is no User 'u-0'"),
+    (create("Job", created_at="soon"), "ValidationError", "'soon' is no datetime for created_at"),
+    (create("JobComponent", job_id="j-1"), "ValidationError", "JobComponent needs component_id"),
+    (update("Job", "j-0", status="done"), "NoResultFound", "There is no Job 'j-0'"),
+    (delete("Job", "j-0"), "NoResultFound", "There is no Job 'j-0'"),
+    (delete("JobComponent", "j-0"), "ValidationError", "'j-0' is no key of JobComponent"),
+    (update("Job", "j-0"), "NoResultFound", "There is no Job 'j-0'"),
+    (
+        {"action": "create", "entity_type": "Job"},
+        "ValidationError",
+        "create needs an object as entity_data",
+    ),
+    (
+        {"action": "get_upload_metadata", "component_id": "c", "parts": 0.5},
+        "ValidationError",
+        "parts: 0.5 is not between 1 and 10000",
+    ),
+    (
+        {"action": "get_upload_metadata", "component_id": "c"},
+        "NoResultFound",
+        "There is no Component 'c'",
+    ),
+]
+"""Operations, and the error they are answered with."""
+
+
+def test_mistakes_are_named(studio: Studio) -> None:
     """What cannot be done is answered with an error that names the culprit."""
-    assert error_of(studio, operation) == (name, text)
+    told = [(operation, *error_of(studio, operation)) for operation, _, _ in MISTAKES]
+    assert told == MISTAKES
 
 
 @pytest.mark.parametrize(("body", "text"), [(b"{", "is not JSON"), (b"{}", "is no list of operations")])
@@ -154,7 +154,7 @@ def test_schemas_lead_nowhere_else(studio: Studio) -> None:
 
 
 def test_create_fills_in_and_echoes(studio: Studio, callsheet_sandbox: Sandbox) -> None:
-    """A new job has an id, defaults and a date; what was sent comes back as it was sent; nulls are left out."""
+    """A new job has an id, defaults and a date; what was sent comes back as it was; nulls are left out."""
     clock = callsheet_sandbox.clock
     clock.freeze()
     jane = studio.values('select id from User where username is "jane"')[0]
@@ -346,7 +346,7 @@ def test_a_server_without_time_zones_speaks_local_time(studio: Studio, callsheet
 def test_unknown_options_are_named(callsheet_sandbox: Sandbox) -> None:
     """An option or value that ftrack does not know is refused by its name, and nothing changes."""
     for options in ({"normalise": True, "nope": 1}, {"normalise": 1}, {"link_seconds": True}):
-        with pytest.raises(ValueError, match="nope|normalise|link_seconds"):
+        with pytest.raises(ValueError, match=r"^(nope|normalise|link_seconds): "):
             callsheet_sandbox.configure("ftrack", **options)
     with pytest.raises(ValueError, match="nothing here is called shotgrid"):
         callsheet_sandbox.configure("shotgrid", normalise=False)

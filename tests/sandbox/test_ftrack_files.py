@@ -24,6 +24,11 @@ def link_to(studio: Studio, component_id: str = "c-1") -> str:
     return str(url)
 
 
+def stored(studio: Studio, component_id: str = "c-1") -> httpx.Response:
+    """Ask for a component's bytes by its id."""
+    return studio.http.get("/component/get", params={"id": component_id, **CREDENTIALS})
+
+
 @pytest.fixture
 def component(studio: Studio) -> str:
     """A component with bytes, on a job."""
@@ -84,7 +89,7 @@ def test_other_bytes_than_announced_are_refused(studio: Studio, told: bytes, sen
     )
     answer = studio.bare.put(metadata["url"], content=sent)
     assert (answer.status_code, text in answer.text) == (400, True)
-    assert studio.http.get("/component/get", params={"id": "c-1", **CREDENTIALS}).content == b"before"
+    assert stored(studio).content == b"before"
 
 
 @pytest.mark.parametrize(
@@ -149,24 +154,22 @@ def test_gets_want_credentials(studio: Studio, component: str) -> None:
 
 def test_bytes_can_be_removed(studio: Studio, component: str) -> None:
     """Removed bytes are gone; removing none is no mistake; what never was is not found."""
-    get = {"url": "/component/get", "params": {"id": "c-1", **CREDENTIALS}}
-    assert studio.http.get(**get).status_code == 200
+    assert stored(studio).status_code == 200
     for name in ("c-1", "c-1", "never"):
         params = {"id": name, **CREDENTIALS}
         assert studio.http.get("/component/remove", params=params).status_code == 200
-    assert studio.http.get(**get).status_code == 404
+    assert stored(studio).status_code == 404
     assert studio.bare.get(link_to(studio)).status_code == 404
 
 
 def test_bytes_go_with_their_component(studio: Studio, component: str) -> None:
     """Deleting a component removes its bytes, unless the batch it is deleted in fails."""
-    get = {"url": "/component/get", "params": {"id": "c-1", **CREDENTIALS}}
     delete = {"action": "delete", "entity_type": "FileComponent", "entity_key": ["c-1"]}
     with pytest.raises(Refused):
         studio.call(delete, {"action": "nope"})
-    assert studio.http.get(**get).status_code == 200
+    assert stored(studio).status_code == 200
     studio.call(delete)
-    assert studio.http.get(**get).status_code == 404
+    assert stored(studio).status_code == 404
 
 
 def test_ids_never_become_paths(studio: Studio) -> None:
@@ -174,7 +177,7 @@ def test_ids_never_become_paths(studio: Studio) -> None:
     for name in ("../../etc/passwd", "/etc/passwd", "a/b", "\0"):
         assert studio.upload(name, name.encode()).status_code == 200
     for name in ("../../etc/passwd", "/etc/passwd", "a/b", "\0"):
-        answer = studio.http.get("/component/get", params={"id": name, **CREDENTIALS})
+        answer = stored(studio, name)
         assert answer.content == name.encode()
 
 
@@ -257,5 +260,5 @@ def test_a_failed_batch_completes_nothing(studio: Studio) -> None:
     completion = {"action": "complete_multipart_upload", "component_id": "c-1", "parts": words}
     with pytest.raises(Refused):
         studio.call({**completion, "upload_id": parts.upload_id}, create("Nope"))
-    assert studio.http.get("/component/get", params={"id": "c-1", **CREDENTIALS}).status_code == 404
+    assert stored(studio).status_code == 404
     parts.complete(tags)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from callsheet.sandbox import Settings, run
 
@@ -15,7 +16,11 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=0, metavar="N", help="ready-made jobs of each tracker")
     parser.add_argument("--latency", type=float, default=0, metavar="MS", help="before each answer")
     parser.add_argument("--seed", type=int, metavar="N", help="makes all that is random repeatable")
-    run(Settings(**vars(parser.parse_args())))
+    settings = Settings(**vars(parser.parse_args()))
+    try:
+        run(settings)
+    except OSError as exc:
+        sys.exit(f"cannot listen on {settings.host}:{settings.port}: {exc.strerror}")
 
 
 if __name__ == "__main__":

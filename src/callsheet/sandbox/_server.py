@@ -28,7 +28,8 @@ def listen(settings: Settings) -> socket.socket:
     Raises:
         OSError: The address cannot be had.
     """
-    return socket.create_server((settings.host, settings.port), backlog=1024)
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    return socket.create_server((settings.host, settings.port), family=family, backlog=1024)
 
 
 def run(settings: Settings) -> None:
