@@ -5,22 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import attrs
-
 from callsheet._errors import AttachError, Outcome
 from callsheet._models import Component, NewJob
 from callsheet._transfers import as_file, upload_all
 from callsheet.abc import Provider
+from callsheet.providers.ftrack._drafts import Inputs
 
-__all__ = ["Inputs", "uploaded"]
-
-
-@attrs.frozen
-class Inputs:
-    """The files that a job begins with: their names, and the ids of their components."""
-
-    names: Sequence[str] = ()
-    components: Sequence[str] = ()
+__all__ = ["uploaded"]
 
 
 async def uploaded(provider: Provider, new: Sequence[NewJob], *, known: Sequence[bool]) -> list[Inputs]:

@@ -14,10 +14,21 @@ from callsheet._models import JobState, NewJob
 from callsheet.providers.ftrack._operations import Operation, create
 from callsheet.providers.ftrack._record import changed, decoded, encoded, part
 
-__all__ = ["JOB_TYPE", "Draft", "copy_of", "draft_of", "unique"]
+__all__ = ["JOB_TYPE", "NO_INPUTS", "Draft", "Inputs", "copy_of", "draft_of", "unique"]
 
 JOB_TYPE = "api_job"
 """The one type of job that ftrack lets a program make."""
+
+
+@attrs.frozen
+class Inputs:
+    """The files that a job begins with: their names, and the ids of their components."""
+
+    names: Sequence[str] = ()
+    components: Sequence[str] = ()
+
+
+NO_INPUTS = Inputs()
 
 
 @attrs.frozen(kw_only=True)
@@ -60,8 +71,7 @@ def draft_of(
     id_: str,
     user: str,
     user_id: str,
-    files: Sequence[str] = (),
-    inputs: Sequence[str] = (),
+    inputs: Inputs = NO_INPUTS,
     beat: Mapping[str, Any] | None = None,
 ) -> Draft:
     """Return what a `NewJob` asks for.
@@ -71,8 +81,7 @@ def draft_of(
         id_: The id that follows from the key.
         user: Whose it is.
         user_id: That user's id.
-        files: The names of its files.
-        inputs: Their components.
+        inputs: The files that it begins with.
         beat: The lease that it begins with; it is running then.
     """
     fields = {
@@ -82,10 +91,10 @@ def draft_of(
         "attributes": dict(new.attributes or {}),
     }
     state = new.state or JobState.QUEUED
-    request = _hash("create", user, state.value, fields, files)
+    request = _hash("create", user, state.value, fields, inputs.names)
     more: dict[str, Any] = {"request": request}
-    if inputs:
-        more["inputs"] = list(inputs)
+    if inputs.components:
+        more["inputs"] = list(inputs.components)
     if beat is not None:
         more["beat"] = dict(beat)
         state = JobState.RUNNING
@@ -95,7 +104,7 @@ def draft_of(
         key=new.idempotency_key,
         request=request,
         values=_values(fields, state, more) | {"user_id": user_id},
-        inputs=inputs,
+        inputs=inputs.components,
     )
 
 

@@ -60,8 +60,10 @@ def behind(after: Position | None, zone: tzinfo, *, newest_first: bool) -> Condi
     if after is None:
         return ALWAYS
     try:
-        moment = write_time(datetime.fromisoformat(after.key), zone)
-        id_ = after.ids[-1]
+        place = datetime.fromisoformat(after.key)
+        if place.tzinfo is None:
+            raise ValueError("a moment without a zone")
+        moment, id_ = write_time(place, zone), after.ids[-1]
     except (ValueError, IndexError, OverflowError) as exc:
         raise InvalidCursor("cursor: it is damaged") from exc
     created, ids = field("created_at"), field("id")

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
+from anyio.lowlevel import checkpoint
 
 from callsheet._errors import (
     CallsheetError,
@@ -19,12 +20,13 @@ from callsheet._models import Job, JobChanges, JobFilter, JobState, NewJob, Posi
 from callsheet.providers.ftrack import _wire
 from callsheet.providers.ftrack._components import ComponentCalls
 from callsheet.providers.ftrack._creating import uploaded
-from callsheet.providers.ftrack._drafts import JOB_TYPE, Draft, copy_of, draft_of, unique
+from callsheet.providers.ftrack._drafts import JOB_TYPE, Draft, Inputs, copy_of, draft_of, unique
 from callsheet.providers.ftrack._filters import behind, is_exact, place_of, pushed
 from callsheet.providers.ftrack._operations import Operation, delete, query, update
 from callsheet.providers.ftrack._query import Condition, Query, all_of, field
 from callsheet.providers.ftrack._record import Record, changed, decoded, encoded, part
 from callsheet.providers.ftrack._server import PAGE
+from callsheet.providers.ftrack._together import in_steps
 
 __all__ = ["JobCalls", "check_types"]
 
@@ -147,18 +149,13 @@ class JobCalls(ComponentCalls):
         ids = [self._server.id_of(str(job.idempotency_key)) for job in new]
         there = {job.id for job in await self._jobs(ids)} if any(job.files for job in new) else set()
         files = await uploaded(self, new, known=[id_ in there for id_ in ids])
-        return [
-            draft_of(
-                job,
-                id_=id_,
-                user=job.user or self.user,
-                user_id=users[job.user or self.user],
-                files=given.names,
-                inputs=given.components,
-                beat=beat,
-            )
-            for job, id_, given in zip(new, ids, files, strict=True)
-        ]
+
+        def draft(one: tuple[NewJob, str, Inputs]) -> Draft:
+            job, id_, given = one
+            user = job.user or self.user
+            return draft_of(job, id_=id_, user=user, user_id=users[user], inputs=given, beat=beat)
+
+        return await in_steps(draft, zip(new, ids, files, strict=True))
 
     async def _make(self, drafts: Sequence[Draft]) -> dict[str, Job]:
         """Make the jobs that are not there yet, and return all, by id."""
@@ -229,15 +226,17 @@ class JobCalls(ComponentCalls):
         self, wanted: Mapping[str, tuple[Kept, Mapping[str, Any]]], **record: Any
     ) -> dict[str, Job]:
         """Write changes to the jobs, and `record` into callsheet's part of each; return them fresh, by id."""
-        operations: list[Operation] = []
-        for id_, (kept, changes) in wanted.items():
-            status = kept.job.vendor_state
-            seconds = self._age(kept.job)
-            begun = {**kept.data, "callsheet": kept.record | record}
-            new, data = changed(status, begun, changes, seconds=seconds, name=kept.job.name)
+
+        def operation(one: tuple[Kept, Mapping[str, Any]]) -> Operation:
+            (job, data), changes = attrs.astuple(one[0], recurse=False), one[1]
+            begun = {**data, "callsheet": part(data) | record}
+            status = job.vendor_state
+            new, data = changed(status, begun, changes, seconds=self._age(job), name=job.name)
             # A status that stays is not sent: another program may have set it meanwhile.
             values = {"data": encoded(data)} | ({"status": new} if new != status else {})
-            operations.append(update("Job", id_, values))
+            return update("Job", job.id, values)
+
+        operations = await in_steps(operation, wanted.values())
         try:
             return await self._written(operations, list(wanted), "update")
         except CallsheetError as error:
@@ -252,10 +251,13 @@ class JobCalls(ComponentCalls):
         places = range(len(operations), len(operations) + len(queries))
         rows = [row for index in places for row in results.rows(index)]
         if len(rows) == len(ids) and all(row.keys() >= _NEEDED for row in rows):
-            jobs = [job for index in places for job in results.read(index, self._job_of)]
+            found: dict[str, Job] = {}
+            for index in places:
+                found |= {job.id: job for job in results.read(index, self._job_of)}
+                await checkpoint()
         else:
-            jobs = await self._jobs(ids)  # it does not look at what the same batch has done
-        found = {job.id: job for job in jobs}
+            # It does not look at what the same batch has done.
+            found = {job.id: job for job in await self._jobs(ids)}
         gone = next((id_ for id_ in ids if id_ not in found), None)
         if gone is not None:
             raise NotFound(f"job {gone!r} is gone", provider=self.name)

@@ -35,6 +35,12 @@ T = TypeVar("T")
 PAGE = 500
 """Rows of a page: ftrack's own clients ask for no more."""
 
+LONG = 500
+"""Operations that take long to write."""
+
+LARGE = 512 << 10
+"""Bytes of an answer that takes long to read."""
+
 MAX_USERS = 1000
 """Users whose ids are remembered."""
 
@@ -134,13 +140,13 @@ class Server:
             "POST",
             "/api",
             headers=_JSON,
-            body=json.dumps(operations, default=encode).encode(),
+            body=await self._aside(len(operations) > LONG, _body, operations),
             reads=reads,
             repeatable=repeatable,
             operation=name or str(operations[0].get("action")),
         )
         self._set_clock(answer.headers.get("date"))
-        return Results(answer, len(operations))
+        return await self._aside(len(answer.body) > LARGE, Results, answer, len(operations))
 
     async def find(self, *queries: Query) -> Results:
         """Send queries as one batch, and return their results."""
@@ -174,6 +180,10 @@ class Server:
         except CallsheetError:
             raise error from None
 
+    async def _aside(self, is_much: bool, function: Callable[..., T], *args: object) -> T:
+        """Call the function: in a thread, if that takes so long that others would have to wait for it."""
+        return await self.threads.run(function, *args) if is_much else function(*args)
+
     def _set_clock(self, date: str | None) -> None:
         try:
             ahead = parsedate_to_datetime(date or "") - datetime.now(UTC)
@@ -203,6 +213,10 @@ class Server:
         while len(self._users) > MAX_USERS:
             self._users.popitem(last=False)
         return found
+
+
+def _body(operations: Sequence[Operation]) -> bytes:
+    return json.dumps(operations, default=encode).encode()
 
 
 def _beyond(key: Sequence[str], values: Sequence[str]) -> Condition:

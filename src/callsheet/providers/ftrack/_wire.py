@@ -73,11 +73,7 @@ def job_of(row: Mapping[str, Any], *, tracker: str, zone: tzinfo, reader: Callab
     status = row["status"]
     ended = status in ENDED
     created = read_time(row.get("created_at"), zone)
-    finished = (
-        (read_time(row.get("finished_at"), zone) or _after(created, record.get("finished")))
-        if ended
-        else None
-    )
+    finished = _end(read_time(row.get("finished_at"), zone), _after(created, record.get("finished")))
     user = row.get("user")
     return Job(
         id=row["id"],
@@ -107,6 +103,13 @@ def job_of(row: Mapping[str, Any], *, tracker: str, zone: tzinfo, reader: Callab
 def name_of(row: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     """Return the job's name: callsheet's, else the description that ftrack shows, else the job's type."""
     return _text(part(data).get("name")) or _text(data.get("description")) or row.get("type") or row["id"]
+
+
+def _end(theirs: datetime | None, ours: datetime | None) -> datetime | None:
+    # The server's is in whole seconds; if it is another one, somebody else has ended the job since.
+    if theirs is None or ours is None:
+        return theirs or ours
+    return ours if abs(theirs - ours) < timedelta(seconds=2) else theirs
 
 
 def _after(created: datetime | None, seconds: Any) -> datetime | None:
