@@ -82,6 +82,7 @@ async def test_job_has_what_it_was_made_with(provider: LocalProvider, make: Make
         "seq": 1,
         "fence": 0,
     }
+    assert repr(job.raw) == f"JobRecord({dict(job.raw)!r})"
 
 
 async def test_least_job_has_the_defaults(provider: LocalProvider, make: Make) -> None:

@@ -40,7 +40,13 @@ class Gate:
 
 
 @pytest.fixture
-async def store(anyio_backend: str, directory: Path) -> AsyncIterator[Store]:
+def store(provider: LocalProvider) -> Store:
+    """An open store."""
+    return provider._store
+
+
+@pytest.fixture
+async def hasty(anyio_backend: str, directory: Path) -> AsyncIterator[Store]:
     """An open store with a short deadline."""
     store = Store(directory, f"local:{directory}", timeout=0.5)
     await store.open()
@@ -205,42 +211,42 @@ async def test_cancelled_caller_does_not_strand_others(store: Store) -> None:
     )
 
 
-async def test_write_that_never_began_ends_by_its_deadline_not_done(store: Store, gate: Gate) -> None:
+async def test_write_that_never_began_ends_by_its_deadline_not_done(hasty: Store, gate: Gate) -> None:
     """Behind a writer that stands still a call ends in time, and is not made up for later."""
     async with anyio.create_task_group() as tasks:
 
         async def late() -> None:
             with pytest.raises(Timeout):
-                await store.write(gate.write, None)
+                await hasty.write(gate.write, None)
 
         tasks.start_soon(late)
         await gate.until_reached()
         with pytest.raises(Timeout, match=r"within 0\.5 s") as caught:
-            await store.write(create, order("late"), key="late")
+            await hasty.write(create, order("late"), key="late")
         gate.open.set()
     assert (caught.value.outcome, caught.value.idempotency_key) == (Outcome.NOT_DONE, "late")
-    await store.write(create, order("next"))
-    assert await names(store) == ["next"]
+    await hasty.write(create, order("next"))
+    assert await names(hasty) == ["next"]
 
 
-async def test_write_that_began_ends_by_its_deadline_unknown(store: Store, gate: Gate) -> None:
+async def test_write_that_began_ends_by_its_deadline_unknown(hasty: Store, gate: Gate) -> None:
     """A call whose transaction stands still ends in time, and says how to repeat it safely."""
     with pytest.raises(Timeout) as caught:
-        await store.write(gate.write, None, key="mine")
+        await hasty.write(gate.write, None, key="mine")
     gate.open.set()
     assert caught.value.outcome is Outcome.UNKNOWN
     assert (caught.value.idempotency_key, caught.value.provider) == ("mine", "local")
 
 
-async def test_read_ends_by_its_deadline_and_is_interrupted(store: Store) -> None:
+async def test_read_ends_by_its_deadline_and_is_interrupted(hasty: Store) -> None:
     """A query without end is stopped in its thread, so that the tracker closes at once."""
     count_forever = text(
         "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
     )
     with pytest.raises(Timeout, match=r"within 0\.5 s") as caught:
-        await store.read(lambda db: db.execute(count_forever).scalar_one())
+        await hasty.read(lambda db: db.execute(count_forever).scalar_one())
     assert (caught.value.outcome, caught.value.provider) == (Outcome.NOT_DONE, "local")
-    assert await names(store) == []
+    assert await names(hasty) == []
 
 
 async def test_close_does_what_was_begun(directory: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -15,20 +16,25 @@ from typing import Any
 
 import anyio
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from callsheet import (
+    ConfigError,
+    Denied,
     File,
     IntegrityError,
     JobState,
     NewJob,
     NotFound,
     Outcome,
+    QuotaExceeded,
     ResponseError,
     Unavailable,
 )
 from callsheet.abc import JobChanges, JobFilter
 from callsheet.providers.local import LocalProvider
-from callsheet.providers.local._database import Transaction
+from callsheet.providers.local._database import Database, Transaction
+from callsheet.providers.local._trouble import translating
 from local.tools import Make, Upload, Worker
 
 
@@ -253,3 +259,89 @@ async def test_error_of_a_missing_job_names_it(provider: LocalProvider) -> None:
         with pytest.raises(NotFound, match="there is no job 'none'") as caught:
             await call
         assert (caught.value.outcome, caught.value.provider) == (Outcome.NOT_DONE, "local")
+
+
+def sqlite_error(code: int, name: str) -> sqlite3.Error:
+    """Return an error as the database's driver makes it."""
+    error = sqlite3.OperationalError("the database's own words")
+    error.sqlite_errorcode = code
+    error.sqlite_errorname = name
+    return error
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "kind", "outcome"),
+    [
+        (sqlite3.SQLITE_BUSY, "SQLITE_BUSY", Unavailable, Outcome.NOT_DONE),
+        (sqlite3.SQLITE_BUSY | 2 << 8, "SQLITE_BUSY_SNAPSHOT", Unavailable, Outcome.NOT_DONE),
+        (sqlite3.SQLITE_FULL, "SQLITE_FULL", QuotaExceeded, Outcome.NOT_DONE),
+        (sqlite3.SQLITE_READONLY, "SQLITE_READONLY", Denied, Outcome.NOT_DONE),
+        (sqlite3.SQLITE_IOERR | 4 << 8, "SQLITE_IOERR_FSYNC", Unavailable, Outcome.UNKNOWN),
+        (sqlite3.SQLITE_CANTOPEN, "SQLITE_CANTOPEN", Unavailable, Outcome.UNKNOWN),
+        (sqlite3.SQLITE_CORRUPT, "SQLITE_CORRUPT", ResponseError, Outcome.UNKNOWN),
+        (sqlite3.SQLITE_ERROR, "SQLITE_ERROR", ResponseError, Outcome.UNKNOWN),
+    ],
+)
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_errors_of_the_database_are_told_as_our_own(
+    tmp_path: Path, code: int, name: str, kind: type[Exception], outcome: Outcome, wrapped: bool
+) -> None:
+    """Each has its class, the database's word as code, and at a commit the outcome that is certain."""
+    original = sqlite_error(code, name)
+    for committing in (True, False):
+        with pytest.raises(ResponseError) as caught, translating(tmp_path, committing=committing):
+            raise OperationalError("COMMIT", {}, original) if wrapped else original
+        error = caught.value
+        assert (type(error), error.code, error.provider) == (kind, name, "local")
+        assert error.outcome is (outcome if committing else Outcome.NOT_DONE)
+        assert error.__cause__ is not None
+        assert str(tmp_path) in str(error)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOSPC, QuotaExceeded),
+        (errno.EDQUOT, QuotaExceeded),
+        (errno.EFBIG, QuotaExceeded),
+        (errno.EACCES, Denied),
+        (errno.EROFS, Denied),
+        (errno.EIO, Unavailable),
+        (errno.ENOENT, Unavailable),
+    ],
+)
+def test_errors_of_the_disk_are_told_as_our_own(
+    tmp_path: Path, number: int, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it answers us or SQLite, which does not say what it answered."""
+    answer = OSError(number, os.strerror(number), "/some/file")
+    with pytest.raises(ResponseError, match=rf"{os.strerror(number)} \(/some/file\)") as caught:
+        with translating(tmp_path):
+            raise answer
+    assert (type(caught.value), caught.value.code) == (kind, errno.errorcode[number])
+
+    def probe(**_: object) -> None:
+        raise answer
+
+    monkeypatch.setattr("tempfile.TemporaryFile", probe)
+    with pytest.raises(ResponseError) as caught, translating(tmp_path, committing=True):
+        raise sqlite_error(sqlite3.SQLITE_IOERR | 3 << 8, "SQLITE_IOERR_WRITE")
+    assert (type(caught.value), caught.value.code) == (kind, errno.errorcode[number])
+
+
+def test_other_errors_pass(tmp_path: Path) -> None:
+    """What is no trouble of disk or database is not dressed up as such."""
+    for error in (KeyError("x"), NotFound("y"), OperationalError("SELECT", {}, ValueError("z"))):
+        with pytest.raises(type(error)) as caught, translating(tmp_path):
+            raise error
+        assert caught.value is error
+
+
+def test_closed_database_says_so(directory: Path) -> None:
+    """A read that comes after the end is told, whatever thread it is in."""
+    database = Database(directory, "local:x", busy=1)
+    database.open()
+    database.close()
+    database.close()
+    with pytest.raises(ConfigError, match="not open"), database.reading():
+        pass

@@ -15,6 +15,8 @@ __all__ = ["boot_id", "from_us", "monotonic_us", "new_ids", "now_us", "to_us"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
 
 def now_us() -> int:
     """Return the wall clock's time in microseconds since 1970, UTC."""
@@ -30,7 +32,7 @@ def monotonic_us() -> int:
 def boot_id() -> str:
     """Return what tells this boot of the machine from any other; empty where the system does not say."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return BOOT_ID.read_text().strip()
     except OSError:
         return ""
 

@@ -25,7 +25,7 @@ BUSY = 30.0
 
 P = ParamSpec("P")
 R = TypeVar("R")
-"""What a read returns."""
+S = TypeVar("S")
 
 
 class Store:
@@ -99,7 +99,7 @@ class _Reading:
         self._driver: Any = None
         self._stopped = False
 
-    def run(self, function: Callable[[Connection], R]) -> R:
+    def run(self, function: Callable[[Connection], S]) -> S:
         with self._database.reading() as db:
             with self._lock:
                 self._driver = db.connection.driver_connection
