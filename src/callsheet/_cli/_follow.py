@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 import anyio
@@ -91,7 +90,7 @@ async def _bars_meanwhile(client: Client[Any], jobs: tuple[str, ...]) -> AsyncIt
     trouble: Exception | None = None
     async with anyio.create_task_group() as tasks:
         if sys.stderr.isatty():
-            tasks.start_soon(partial(_show, client, jobs, {}, stderr=True))
+            tasks.start_soon(_show_meanwhile, client, jobs)
         try:
             yield
         except CallsheetError as error:
@@ -99,6 +98,11 @@ async def _bars_meanwhile(client: Client[Any], jobs: tuple[str, ...]) -> AsyncIt
         tasks.cancel_scope.cancel()
     if trouble is not None:
         raise trouble
+
+
+async def _show_meanwhile(client: Client[Any], jobs: tuple[str, ...]) -> None:
+    with suppress(CallsheetError):  # the wait itself raises it
+        await _show(client, jobs, {}, stderr=True)
 
 
 async def _show(client: Client[Any], jobs: tuple[str, ...], filters: dict[str, Any], *, stderr: bool) -> None:
