@@ -68,7 +68,7 @@ class Call:
     renewed: bool = False
     trail: Trail = attrs.field(factory=Trail)
     outcome: Outcome = Outcome.NOT_DONE
-    scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope)
+    scope: anyio.CancelScope = attrs.field(init=False)
 
     @property
     def streams(self) -> bool:
