@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import uuid
 from abc import ABC, abstractmethod
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, ClassVar, Self
 from urllib.parse import unquote, urlsplit
 
+import anyio.to_thread
+import httpx
 from anyio.lowlevel import checkpoint
 
 from callsheet import Client, Job, JobState, NewJob
 from callsheet.abc import CAPABILITIES, Provider
+from callsheet.providers.ftrack import FtrackProvider, create, query
 from callsheet.providers.local import LocalProvider
+from callsheet.sandbox import Sandbox
 from support import FULL
 from support.memory import MemoryProvider, MemoryTracker, NarrowProvider
 from support.wrapping import Wrapping, wrap
@@ -33,6 +38,7 @@ class Rig(ABC):
         capabilities: What it can do; the rest must be refused.
         atomic: Whether many jobs are made or changed all or none.
         default_type: The type of a job that was given none.
+        keeps_keys: Whether a key stays used when its job is deleted.
         types: Types that jobs may be given.
         users: Users that jobs may be given, besides `user`.
         url: What `connect` takes to reach the same tracker from another process, if that is possible.
@@ -42,6 +48,7 @@ class Rig(ABC):
     capabilities: ClassVar[frozenset[str]]
     atomic: ClassVar[bool] = True
     default_type: ClassVar[str | None] = None
+    keeps_keys: ClassVar[bool] = True
     types: ClassVar[tuple[str, ...]] = ("comp", "COMP", "render", "%")
     users: ClassVar[tuple[str, ...]] = ("bob", "Bob", "bobby", "b%b")
     url: str | None = None
@@ -125,6 +132,10 @@ class Rig(ABC):
         """Let the tracker's time go on, where it has a time of its own."""
         await checkpoint()
 
+    async def reap(self) -> None:
+        """Let silent workers lose their jobs, where that does not happen by itself."""
+        await checkpoint()
+
 
 class LocalRig(Rig):
     """The local tracker in a folder of the test."""
@@ -161,6 +172,82 @@ class LocalRig(Rig):
         return Path(unquote(parts.path)).read_bytes()
 
 
+class FtrackRig(Rig):
+    """An ftrack server of the sandbox's.
+
+    ftrack's times are in whole seconds and its ids follow from keys, so that jobs of one second come in no
+    order that a test could foresee. Here time goes on before each job, and ids grow as they are first used.
+    """
+
+    kind = FtrackProvider
+    capabilities = CAPABILITIES - {
+        *("create(item=)", "list(item=)", "list(attributes=)", "allows"),
+        *("create(template=)", "create(parameters=)", "create(outputs=)", "create(vendor=)"),
+    }
+    default_type = "api_job"
+    types = ("api_job",)
+    keeps_keys = False  # a job's id is its key: once it is gone, nothing tells that it was there
+    types = ("api_job",)
+    users = ("bob", "jane")
+    user = "sandbox"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.sandbox = Sandbox()
+        self._ids: dict[tuple[str, ...], str] = {}
+
+    async def __aenter__(self) -> Self:
+        self._stack.enter_context(self.sandbox)
+        await super().__aenter__()
+        there = {user["username"] for user in await self._hand.query("select username from User")}
+        new = [
+            {"id": str(uuid.uuid4()), "username": name} for name in ("jane", *self.users) if name not in there
+        ]
+        await self._hand.call(*(create("User", values) for values in new))
+        return self
+
+    @property
+    def _hand(self) -> FtrackProvider:
+        provider: FtrackProvider = self.hand.provider
+        return provider
+
+    def provider(self) -> FtrackProvider:
+        provider = FtrackProvider(
+            self.sandbox.url, user=self.user, api_key="sandbox-key", watch_interval=0.02
+        )
+        provider.progress_interval = 0.05
+        provider._server.id_of = self._id_of  # type: ignore[method-assign]  # see above
+        return provider
+
+    def _id_of(self, *key: str) -> str:
+        return self._ids.setdefault(key, str(uuid.UUID(int=len(self._ids) + 1)))
+
+    async def make_job(self, name: str = "render", **fields: Any) -> Job:
+        await self.tick()
+        return await super().make_job(name, **fields)
+
+    async def tick(self) -> None:
+        self.sandbox.clock.advance(1)
+        await checkpoint()
+
+    async def reap(self) -> None:
+        await self._hand.reap(dry_run=False)
+
+    async def snapshot(self) -> object:
+        types = {
+            "Job": "id, type, status, data, created_at, finished_at, user_id",
+            "JobComponent": "component_id, job_id",
+            "Component": "id, name, file_type, size, container_id",
+            "ComponentLocation": "id, component_id, location_id, resource_identifier",
+            "Metadata": "parent_id, key, value",
+        }
+        queries = [query(f"select {names} from {kind}") for kind, names in types.items()]
+        return [result["data"] for result in await self._hand.call(*queries)]
+
+    async def fetch(self, url: str) -> bytes:
+        return await anyio.to_thread.run_sync(lambda: httpx.get(url).raise_for_status().content)
+
+
 class MemoryRig(Rig):
     """A tracker in memory that can do everything: it shows that the suite knows no vendor."""
 
@@ -194,4 +281,4 @@ class NarrowRig(MemoryRig):
         return self
 
 
-RIGS: list[type[Rig]] = [LocalRig, NarrowRig, *([MemoryRig] if FULL else [])]
+RIGS: list[type[Rig]] = [LocalRig, FtrackRig, NarrowRig, *([MemoryRig] if FULL else [])]
