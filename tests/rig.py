@@ -185,10 +185,8 @@ class FtrackRig(Rig):
         *("create(template=)", "create(parameters=)", "create(outputs=)", "create(vendor=)"),
     }
     default_type = "api_job"
-    types = ("api_job",)
     keeps_keys = False  # a job's id is its key: once it is gone, nothing tells that it was there
     types = ("api_job",)
-    users = ("bob", "jane")
     user = "sandbox"
 
     def __init__(self, folder: Path) -> None:
