@@ -30,10 +30,8 @@ class Where:
         """
         if self.url is not None or os.environ.get("CALLSHEET_URL"):
             return connect(self.url)
-        client = connect("local:")
-        where = client.provider.tracker.removeprefix("local:")
-        say(f"neither --url nor CALLSHEET_URL is given: using your own tracker in {where}")
-        return client
+        say(f"neither --url nor CALLSHEET_URL is given: using your own tracker in {own_directory()}")
+        return connect("local:")
 
 
 @Parameter(name="*")
