@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar, cast
 
 import anyio
+import attrs
 
 from callsheet._checks import text
 from callsheet._components import Components
@@ -13,12 +15,21 @@ from callsheet._door import Door
 from callsheet._errors import InvalidRequest
 from callsheet._jobs import Jobs
 from callsheet._locations import Locations
+from callsheet._threads import Threads
 from callsheet._watching import Sweeper
 from callsheet.abc import Provider
 
-__all__ = ["Client"]
+__all__ = ["Client", "Deferred"]
 
 P = TypeVar("P", bound=Provider)
+
+
+@attrs.frozen
+class Deferred(Generic[P]):
+    """A provider that is made as its client is opened: in a thread, since its libraries take long to load."""
+
+    address: str
+    load: Callable[[], P]
 
 
 class Client(Generic[P]):
@@ -34,22 +45,27 @@ class Client(Generic[P]):
         jobs: Make, find, change, follow and track jobs.
         components: The files that the tracker keeps.
         locations: Where it keeps them.
-        provider: The tracker's provider, for what only that tracker can do.
     """
 
-    def __init__(self, provider: P) -> None:
-        if not isinstance(provider, Provider):
+    def __init__(self, provider: P | Deferred[P]) -> None:
+        if not isinstance(provider, Provider | Deferred):
             raise InvalidRequest(f"provider: {provider!r} is none; for an address, use connect()")
-        self.provider: P = provider
-        self._door = Door(provider)
-        self._sweeper = Sweeper(provider)
+        self._given = provider
+        self._door = Door(None if isinstance(provider, Deferred) else provider)
+        self._sweeper = Sweeper(self._door)
         self._borrows = False
         self.jobs: Jobs = Jobs(self._door, self._sweeper)
         self.components: Components = Components(self._door)
         self.locations: Locations = Locations(self._door)
 
     def __repr__(self) -> str:
-        return f"<Client of {self.provider.tracker}>"
+        given = self._given
+        return f"<Client of {given.address if isinstance(given, Deferred) else given.tracker}>"
+
+    @property
+    def provider(self) -> P:
+        """The tracker's provider, for what only that tracker can do; of `connect()`, once it is open."""
+        return cast("P", self._door.provider)
 
     async def __aenter__(self) -> Self:
         if self._borrows:
@@ -57,6 +73,8 @@ class Client(Generic[P]):
             return self
         if self._door.is_open:
             raise InvalidRequest("the client is open already")
+        if isinstance(self._given, Deferred):
+            self._door.enter(await Threads(1).run(self._given.load))
         await self.provider.open()
         self._sweeper.open()
         self._door.is_open = True

@@ -26,7 +26,6 @@ class Components:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._provider = door.provider
 
     def list(
         self,
@@ -47,10 +46,10 @@ class Components:
         query = Query(
             fetch=partial(self._page, job_id, location_id),
             key=_creation,
-            tracker=self._provider.tracker,
+            tracker=self._door.provider.tracker,
             fingerprint=f"components/{job_id or ''}/{location_id or ''}",
-            size=_checks.page_size(page_size, self._provider.page_size),
-            total_order=self._provider.total_order,
+            size=_checks.page_size(page_size, self._door.provider.page_size),
+            total_order=self._door.provider.total_order,
         )
         return Listing(query, cursor=cursor)
 
@@ -62,7 +61,7 @@ class Components:
         """
         self._door.require("components.get")
         with self._door.calling():
-            return await self._provider.get_component(_id(component))
+            return await self._door.provider.get_component(_id(component))
 
     async def upload(
         self,
@@ -92,13 +91,13 @@ class Components:
         with self._door.calling(key):
             size = await source.measure(Threads(1))
             report = reporting(on_progress, source.name, size)
-            return await self._provider.upload(source, location=location, key=key, progress=report)
+            return await self._door.provider.upload(source, location=location, key=key, progress=report)
 
     async def delete(self, component: Component | str) -> None:
         """Remove the component from the tracker and from every job."""
         self._door.require("components.delete")
         with self._door.calling():
-            await self._provider.delete_component(_id(component))
+            await self._door.provider.delete_component(_id(component))
 
     async def download(
         self,
@@ -130,7 +129,7 @@ class Components:
             target = await threads.run(target_of, to, known.name)
             report = reporting(on_progress, known.name, known.size or 0)
             return await download(
-                self._provider, known, target, threads=threads, report=report, overwrite=overwrite
+                self._door.provider, known, target, threads=threads, report=report, overwrite=overwrite
             )
 
     def open(self, component: Component | str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
@@ -149,23 +148,23 @@ class Components:
         seconds = _checks.seconds(expires, "expires", low=1)
         self._door.require("components.url")
         with self._door.calling():
-            return await self._provider.component_url(await self._known(component), expires=seconds)
+            return await self._door.provider.component_url(await self._known(component), expires=seconds)
 
     @asynccontextmanager
     async def _opened(self, component: Component | str) -> AsyncIterator[AsyncIterator[bytes]]:
         with self._door.calling():
-            async with opened(self._provider, await self._known(component), Threads(1)) as chunks:
+            async with opened(self._door.provider, await self._known(component), Threads(1)) as chunks:
                 yield chunks
 
     async def _known(self, component: Component | str) -> Component:
         if isinstance(component, Component):
             return component
-        return await self._provider.get_component(_id(component))
+        return await self._door.provider.get_component(_id(component))
 
     async def _page(self, job_id: str | None, location_id: str | None, after: Any, size: int) -> Any:
         self._door.require("components.list")
         with self._door.calling():
-            return await self._provider.page_components(
+            return await self._door.provider.page_components(
                 job_id=job_id, location_id=location_id, after=after, size=size
             )
 

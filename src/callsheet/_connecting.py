@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 import attrs
 import platformdirs
 
-from callsheet._client import Client
+from callsheet._client import Client, Deferred
 from callsheet._errors import ConfigError
 
-__all__ = ["connect"]
+__all__ = ["connect", "own_directory"]
 
 VENDOR_OPTIONS = ("api_key", "password", "token", "region", "endpoint", "server_timezone")
 HTTP_OPTIONS = ("connections", "proxy", "verify", "transport", "allow_http")
@@ -68,7 +68,9 @@ def connect(url: str | None = None, **options: Any) -> Client[Any]:
             `allow_http`; for ftrack `api_key` and `server_timezone`.
 
     Raises:
-        ConfigError: The address or an option cannot be used; the message names it.
+        ConfigError: The address or an option cannot be used; the message names it. What only the tracker's
+            provider can tell (a missing package or credential, a directory that is not ours) is raised as
+            the client is opened.
     """
     address = _given(url)
     scheme, colon, rest = address.partition(":")
@@ -84,9 +86,10 @@ def connect(url: str | None = None, **options: Any) -> Client[Any]:
         if option not in kind.options:
             raise ConfigError(f"{option}: a {scheme}: tracker takes no such option")
     if scheme.lower() == "local":
-        return Client(_provider(kind)(_directory(rest), **options))
+        directory = _directory(rest)
+        return Client(Deferred(f"local:{directory}", lambda: _provider(kind)(directory, **options)))
     _check_vendor_url(address)
-    return Client(_provider(kind).from_url(address, **options))
+    return Client(Deferred(address, lambda: _provider(kind).from_url(address, **options)))
 
 
 def _given(url: str | None) -> str:
@@ -123,12 +126,17 @@ def _provider(kind: Kind) -> Any:
     return getattr(module, kind.provider)
 
 
+def own_directory() -> Path:
+    """Return the directory of `local:`, the tracker of this user."""
+    return platformdirs.user_data_path("callsheet") / "jobs"
+
+
 def _directory(rest: str) -> Path:
     path, question, query = rest.partition("?")
     if question:
         raise ConfigError(f"url: local: takes no options, such as {query!r}")
     if not path:
-        return platformdirs.user_data_path("callsheet") / "jobs"
+        return own_directory()
     if path.startswith("//"):
         raise ConfigError("url: write local:DIR, without slashes that look like a host")
     return Path(path).expanduser()

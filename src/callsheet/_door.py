@@ -25,10 +25,21 @@ def new_key() -> str:
 class Door:
     """The way to one provider, shared by the namespaces of a client."""
 
-    def __init__(self, provider: Provider) -> None:
-        self.provider = provider
+    def __init__(self, provider: Provider | None) -> None:
+        self._provider = provider
         self.is_open = False
         self.parent: Door | None = None
+
+    @property
+    def provider(self) -> Provider:
+        """The provider; until a client of `connect()` is open, there is none."""
+        if self._provider is None:
+            raise InvalidRequest("the client is not open: use it inside `async with`")
+        return self._provider
+
+    def enter(self, provider: Provider) -> None:
+        """Lead to this provider from now on."""
+        self._provider = provider
 
     def check_open(self) -> None:
         """Raise `InvalidRequest` unless the client, and the one it was made from, is open."""

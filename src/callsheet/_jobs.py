@@ -45,7 +45,6 @@ class Jobs:
 
     def __init__(self, door: Door, sweeper: Sweeper) -> None:
         self._door = door
-        self._provider = door.provider
         self._sweeper = sweeper
         self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
@@ -109,7 +108,7 @@ class Jobs:
         )
         new = self._checked(given, "create")
         with self._door.calling(new.idempotency_key):
-            return (await self._provider.create_jobs([new]))[0]
+            return (await self._door.provider.create_jobs([new]))[0]
 
     async def create_many(
         self, new: Iterable[NewJob], *, idempotency_key: str | None = None
@@ -131,17 +130,17 @@ class Jobs:
         if not many:
             return []
         with self._door.calling(base):
-            return await self._provider.create_jobs(many)
+            return await self._door.provider.create_jobs(many)
 
     async def rerun(self, job: Job | str, *, idempotency_key: str | None = None) -> Job:
         """Run the job again: return the new job, which remembers the old one as `source_id`."""
         id_ = self._door.job_id(job)
         self._door.require("rerun", *(["idempotency_key"] if idempotency_key else []))
         _checks.optional_text(idempotency_key, "idempotency_key")
-        takes_key = "rerun(idempotency_key=)" in self._provider.capabilities
+        takes_key = "rerun(idempotency_key=)" in self._door.provider.capabilities
         key = (idempotency_key or new_key()) if takes_key else None
         with self._door.calling(key):
-            return await self._provider.rerun_job(id_, key=key)
+            return await self._door.provider.rerun_job(id_, key=key)
 
     # -- find ------------------------------------------------------------------------------------------------
 
@@ -154,7 +153,7 @@ class Jobs:
         found = (await self.get_many([job]))[0]
         if found is None:
             id_ = self._door.job_id(job)
-            raise NotFound(f"there is no job {id_!r}", provider=self._provider.name)
+            raise NotFound(f"there is no job {id_!r}", provider=self._door.provider.name)
         return found
 
     async def get_many(self, jobs: Iterable[Job | str]) -> builtins.list[Job | None]:
@@ -163,8 +162,10 @@ class Jobs:
         self._door.require("list")
         found: builtins.list[Job | None] = []
         with self._door.calling():
-            for start in range(0, len(ids), self._provider.batch_size):
-                found += await self._provider.get_jobs(ids[start : start + self._provider.batch_size])
+            for start in range(0, len(ids), self._door.provider.batch_size):
+                found += await self._door.provider.get_jobs(
+                    ids[start : start + self._door.provider.batch_size]
+                )
         return found
 
     def list(
@@ -210,10 +211,10 @@ class Jobs:
         query = Query(
             fetch=partial(self._page, wanted),
             key=_creation,
-            tracker=self._provider.tracker,
+            tracker=self._door.provider.tracker,
             fingerprint=wanted.fingerprint(),
-            size=_checks.page_size(page_size, self._provider.page_size),
-            total_order=self._provider.total_order,
+            size=_checks.page_size(page_size, self._door.provider.page_size),
+            total_order=self._door.provider.total_order,
         )
         return Listing(query, cursor=cursor)
 
@@ -230,7 +231,7 @@ class Jobs:
         if fingerprint in self._counts and time.monotonic() - then <= limit:
             return number
         with self._door.calling():
-            number = await self._provider.count_jobs(wanted)
+            number = await self._door.provider.count_jobs(wanted)
         self._counts[fingerprint] = (time.monotonic(), number)
         self._counts.move_to_end(fingerprint)
         if len(self._counts) > MAX_COUNTS:
@@ -242,7 +243,7 @@ class Jobs:
         id_ = self._door.job_id(job)
         self._door.require("problem")
         with self._door.calling():
-            return await self._provider.job_problem(id_)
+            return await self._door.provider.job_problem(id_)
 
     async def allows(self, job: Job | str, action: Action, user: str | None = None) -> bool:
         """Tell whether the user (by default yourself) may do that with the job."""
@@ -250,9 +251,9 @@ class Jobs:
         if action not in get_args(Action):
             raise InvalidRequest(f"action must be one of {', '.join(get_args(Action))}, not {action!r}")
         self._door.require("allows")
-        who = _checks.optional_text(user, "user") or self._provider.user
+        who = _checks.optional_text(user, "user") or self._door.provider.user
         with self._door.calling():
-            return await self._provider.allows(id_, action, who)
+            return await self._door.provider.allows(id_, action, who)
 
     # -- change ----------------------------------------------------------------------------------------------
 
@@ -301,21 +302,21 @@ class Jobs:
         if not ids:
             return []
         with self._door.calling():
-            return await self._provider.update_jobs(ids, checked)
+            return await self._door.provider.update_jobs(ids, checked)
 
     async def cancel(self, job: Job | str) -> Job:
         """Ask for the job to stop and return it; a job that has ended is returned as it is."""
         id_ = self._door.job_id(job)
         self._door.require("cancel")
         with self._door.calling():
-            return await self._provider.cancel_job(id_)
+            return await self._door.provider.cancel_job(id_)
 
     async def delete(self, job: Job | str) -> None:
         """Remove the job, with the components that only it has."""
         id_ = self._door.job_id(job)
         self._door.require("delete")
         with self._door.calling():
-            await self._provider.delete_job(id_)
+            await self._door.provider.delete_job(id_)
 
     async def attach(
         self,
@@ -344,7 +345,7 @@ class Jobs:
         self._door.require("attach")
         with self._door.calling():
             return await attach(
-                self._provider,
+                self._door.provider,
                 id_,
                 _several(files),
                 location=location,
@@ -392,7 +393,7 @@ class Jobs:
         failed = {index: error for index, error in enumerate(results) if isinstance(error, NotFound)}
         if failed:
             gone = f"{len(failed)} of {len(ids)} jobs vanished, the first is {ids[min(failed)]}"
-            raise BulkError(gone, done=done, failed=failed, provider=self._provider.name)
+            raise BulkError(gone, done=done, failed=failed, provider=self._door.provider.name)
         return done
 
     def watch(self, *jobs: Job | str, **filters: Any) -> Watch:
@@ -493,7 +494,7 @@ class Jobs:
     async def _page(self, wanted: JobFilter, after: Any, size: int) -> Any:
         self._door.require("list")
         with self._door.calling():
-            return await self._provider.page_jobs(wanted, after=after, size=size)
+            return await self._door.provider.page_jobs(wanted, after=after, size=size)
 
 
 def _creation(job: Job) -> str:

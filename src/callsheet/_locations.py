@@ -17,7 +17,6 @@ class Locations:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._provider = door.provider
 
     def list(self) -> Listing[Location]:
         """Return the locations by name."""
@@ -25,9 +24,9 @@ class Locations:
         query = Query(
             fetch=self._page,
             key=_name,
-            tracker=self._provider.tracker,
+            tracker=self._door.provider.tracker,
             fingerprint="locations",
-            size=self._provider.page_size,
+            size=self._door.provider.page_size,
         )
         return Listing(query)
 
@@ -40,11 +39,11 @@ class Locations:
         wanted = _checks.text(name_or_id, "location")
         self._door.require("locations.get")
         with self._door.calling():
-            return await self._provider.get_location(wanted)
+            return await self._door.provider.get_location(wanted)
 
     async def _page(self, after: Any, size: int) -> Any:
         with self._door.calling():
-            return await self._provider.page_locations(after=after, size=size)
+            return await self._door.provider.page_locations(after=after, size=size)
 
 
 def _name(location: Location) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import anyio
 
+from callsheet._door import Door
 from callsheet._errors import (
     CallsheetError,
     InvalidRequest,
@@ -139,9 +140,14 @@ class Watch:
 class Sweeper:
     """Looks at all watched jobs of one client, once a tick, for as long as anybody waits."""
 
-    def __init__(self, provider: Provider) -> None:
-        self.provider = provider
+    def __init__(self, door: Door) -> None:
+        self._door = door
         self.open()
+
+    @property
+    def provider(self) -> Provider:
+        """The tracker whose jobs are watched."""
+        return self._door.provider
 
     def open(self) -> None:
         """Start afresh: nobody watches."""

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from callsheet import Client, connect
 from callsheet._cli._messages import say
+from callsheet._connecting import own_directory
 
 __all__ = ["SHOWN", "WHERE", "Shown", "Where"]
 
