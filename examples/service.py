@@ -76,7 +76,11 @@ async def show(request: Request) -> JSONResponse:
 
 async def refused(request: Request, error: Exception) -> JSONResponse:
     """Tell the caller what was wrong, by the class of callsheet's error."""
-    status = {callsheet.NotFound: 404, callsheet.Conflict: 409, callsheet.Unavailable: 503}
+    status: dict[type[Exception], int] = {
+        callsheet.NotFound: 404,
+        callsheet.Conflict: 409,
+        callsheet.Unavailable: 503,
+    }
     wrong = isinstance(error, ValueError | callsheet.InvalidCursor)
     return JSONResponse({"error": str(error)}, status_code=400 if wrong else status.get(type(error), 500))
 

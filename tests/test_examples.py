@@ -7,8 +7,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import MutableMapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import httpx
 import pytest
@@ -103,7 +105,7 @@ async def test_service_awaits_the_client(tmp_path: Path, monkeypatch: pytest.Mon
     service = load("service.py")
     async with service.lifespan(service.app) as state:
 
-        async def app(scope: dict, receive: object, send: object) -> None:
+        async def app(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
             await service.app(scope | {"state": dict(state)}, receive, send)
 
         async with httpx.AsyncClient(

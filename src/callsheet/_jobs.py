@@ -171,7 +171,7 @@ class Jobs:
     def list(
         self,
         *,
-        states: Iterable[JobState] | None = None,
+        states: Iterable[JobState | str] | None = None,
         types: Iterable[str] | None = None,
         user: str | None = None,
         item: str | None = None,
