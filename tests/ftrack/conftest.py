@@ -1,0 +1,36 @@
+"""A server of the sandbox's for each test, and a client of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from callsheet import Client
+from callsheet.providers.ftrack import FtrackProvider
+from callsheet.sandbox import Sandbox
+from support.ftrackclient import KEY
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A server with no jobs."""
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(autouse=True)
+def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where journals are kept: nobody else's folder."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "callsheet" / "transfers"
+
+
+@pytest.fixture
+async def client(sandbox: Sandbox) -> AsyncIterator[Client[FtrackProvider]]:
+    """A client of the server, whose requests so far are forgotten."""
+    provider = FtrackProvider(sandbox.url, user="sandbox", api_key=KEY, watch_interval=0.02)
+    async with Client(provider) as client:
+        sandbox.forget_requests()
+        yield client
