@@ -106,7 +106,7 @@ async def test_service_awaits_the_client(tmp_path: Path, monkeypatch: pytest.Mon
     async with service.lifespan(service.app) as state:
 
         async def app(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-            await service.app(scope | {"state": dict(state)}, receive, send)
+            await service.app({**scope, "state": dict(state)}, receive, send)
 
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app=app), base_url="http://service"
