@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,3 +118,30 @@ async def test_connections_are_kept(road: Road) -> None:
                 for _ in range(100):
                     tasks.start_soon(worker)
             assert (await http.send("GET", "/connections")).body == b"%d %d" % (WIDTH - 1, WIDTH - 1)
+
+
+@pytest.mark.timeout(120)
+async def test_cost_does_not_grow_with_connections(road: Road) -> None:
+    """A request costs no more CPU with 100 connections kept busy than with 10, give or take."""
+
+    async def cost(url: str, width: int) -> float:
+        async with road(url, connections=width) as http:
+            numbers = iter(range(scale(600, full=3000)))
+
+            async def worker() -> None:
+                for _ in numbers:
+                    await http.send("GET", "/job")
+
+            began = time.process_time()
+            async with anyio.create_task_group() as tasks:
+                for _ in range(width):
+                    tasks.start_soon(worker)
+            return time.process_time() - began
+
+    with crowd_server() as port:
+        url = f"http://127.0.0.1:{port}"
+        few, many = [], []
+        for _ in range(3):
+            few.append(await cost(url, 10))
+            many.append(await cost(url, 100))
+    assert min(many) < 2 * min(few)  # in httpx's own pool: 26 times
