@@ -19,6 +19,9 @@ from typing import Self
 __all__ = ["Screen", "Terminal"]
 
 WHOLE = re.compile(r"\x1b\[[?\d;]*[A-Za-z]")
+QUIET = 0.1
+"""Seconds without a byte after which a command that has ended has written everything."""
+
 SEQUENCE = re.compile(r"\x1b\[([?\d;]*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)|\x1b")
 
 
@@ -89,13 +92,17 @@ class Terminal:
         self.screen = Screen()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._waiting = ""  # the beginning of a control sequence
-        self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        # Our own end of the command's side keeps what it wrote last from being lost with its end.
+        self._master, self._slave = pty.openpty()
+        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), "PS1": "$ "}
         self.process = subprocess.Popen(
-            ["setsid", "--ctty", *command], stdin=slave, stdout=slave, stderr=slave, env=environment
+            ["setsid", "--ctty", *command],
+            stdin=self._slave,
+            stdout=self._slave,
+            stderr=self._slave,
+            env=environment,
         )
-        os.close(slave)
 
     def __enter__(self) -> Self:
         return self
@@ -104,6 +111,7 @@ class Terminal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._master)  # a hang-up
+        os.close(self._slave)
         try:
             self.process.wait(20)
         finally:
@@ -119,22 +127,24 @@ class Terminal:
         deadline = time.monotonic() + within
         while not any(words in line for line in self.screen.lines):
             if not self._read(deadline):
-                shown = "\n".join(self.screen.lines)
-                raise AssertionError(f"{words!r} never came; on the screen is\n{shown}")
+                raise AssertionError(self._unexpected(f"{words!r} never came"))
 
     def ended(self, within: float = 40) -> int:
-        """Read until the command has ended, and return its exit code."""
+        """Read until the command has ended and written no more, and return its exit code."""
         deadline = time.monotonic() + within
-        while self._read(deadline):
-            pass
-        return self.process.wait(max(0.1, deadline - time.monotonic()))
+        while True:
+            has_ended = self.process.poll() is not None
+            if not self._read(time.monotonic() + QUIET) and has_ended:
+                return self.process.wait()
+            if time.monotonic() > deadline:
+                raise AssertionError(self._unexpected("it never ended"))
+
+    def _unexpected(self, what: str) -> str:
+        return "\n".join([f"{what}; on the screen is", *self.screen.lines])
 
     def _read(self, deadline: float) -> bool:
         ready, _, _ = select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))
-        try:
-            block = os.read(self._master, 1 << 16) if ready else b""
-        except OSError:  # nobody has the terminal open any more: Linux says EIO
-            block = b""
+        block = os.read(self._master, 1 << 16) if ready else b""
         text = self._waiting + self._decoder.decode(block)
         cut = text.rfind("\x1b")
         if cut < 0 or WHOLE.match(text, cut):
