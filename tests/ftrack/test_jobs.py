@@ -194,7 +194,7 @@ async def test_users_of_a_listing(
 
 
 async def test_a_job_of_another_program(client: Client[FtrackProvider]) -> None:
-    """Jobs that others made are shown as ftrack shows them, and keep what others wrote when we change them."""
+    """Jobs that others made are shown as ftrack shows them, and keep what others wrote when we change it."""
     id_ = await foreign(client, data=json.dumps({"description": "Bake", "ayon": {"x": [1]}}))
     job = await client.jobs.get(id_)
     assert (job.name, job.description, job.state, job.user) == ("Bake", "", JobState.RUNNING, "jane")
@@ -253,7 +253,7 @@ async def test_changing_many_is_all_or_nothing(client: Client[FtrackProvider], s
 async def test_a_job_that_ftrack_made_is_not_copied(client: Client[FtrackProvider], sandbox: Sandbox) -> None:
     """A rerun is of what a program made; of the server's own jobs, no copy could be of their type."""
     job = await client.jobs.create("x")
-    sandbox.faults.add("edit", path="/api", set={"0.data.0.type": "encode"})
+    sandbox.faults.add("edit", path="/api", set={"/0/data/0/type": "encode"})
     with pytest.raises(Unsupported, match="encode") as caught:
         await client.jobs.rerun(job)
     assert (caught.value.call, caught.value.provider) == ("rerun", "ftrack")
@@ -263,7 +263,7 @@ async def test_a_job_that_ftrack_made_is_not_copied(client: Client[FtrackProvide
 
 
 async def test_a_server_of_local_times(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
-    """A server without time zones has the one that `server_timezone=` says; without, one warning is logged."""
+    """A server without time zones has that of `server_timezone=`; without it, one warning is logged."""
     sandbox.configure("ftrack", utc_offset=2.0)
     now = datetime.now(UTC)
     warned = FtrackProvider(sandbox.url, user="sandbox", api_key="sandbox-key")
@@ -365,14 +365,14 @@ async def test_queries_of_your_own(
 
 async def test_a_query_that_does_not_get_on(client: Client[FtrackProvider], sandbox: Sandbox) -> None:
     """A server that gives the same place to go on from, again and again, does not keep us for ever."""
-    sandbox.faults.add("edit", path="/api", set={"0.metadata.next.offset": 0})
+    sandbox.faults.add("edit", path="/api", set={"/0/metadata/next/offset": 0})
     assert len(await client.provider.query("select id from Location")) == 5
 
 
 async def test_a_listing_that_does_not_get_on(client: Client[FtrackProvider], sandbox: Sandbox) -> None:
     """A server that always says there is more, and gives nothing, has come to its end."""
     await client.jobs.create("x")
-    sandbox.faults.add("edit", path="/api", set={"0.metadata.next.offset": 7})
+    sandbox.faults.add("edit", path="/api", set={"/0/metadata/next/offset": 7})
     assert len(await client.jobs.list().collect()) == 1
     assert await client.jobs.count() == 1
     assert len(await client.locations.list().collect()) == 5
