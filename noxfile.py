@@ -5,6 +5,7 @@ Tests, examples and docs use the built wheel, never the source tree.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,11 +25,12 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 def tests(session: nox.Session) -> None:
     """Run the tests on one Python and hold the coverage; with arguments, run just those tests."""
     install_wheel(session, "test")
+    env = vendors(session, "ftrack")
     if session.posargs:
-        session.run("python", "-m", "pytest", *session.posargs)
+        session.run("python", "-m", "pytest", *session.posargs, env=env)
         return
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest")
+    session.run("coverage", "run", "-m", "pytest", env=env)
     session.run("coverage", "combine", "-q")
     session.run("coverage", "report")
 
@@ -37,6 +39,7 @@ def tests(session: nox.Session) -> None:
 def full(session: nox.Session) -> None:
     """Run the tests at their full scale on every Python found."""
     install_wheel(session, "test")
+    env = vendors(session, "ftrack") | npm(session, "ftrack-js", "@ftrack/api@^1.11")
     session.run(
         "python",
         "-m",
@@ -44,7 +47,7 @@ def full(session: nox.Session) -> None:
         "-o",
         "faulthandler_timeout=1800",
         *session.posargs,
-        env={"CALLSHEET_FULL": "1"},
+        env=env | {"CALLSHEET_FULL": "1"},
     )
 
 
@@ -99,6 +102,33 @@ def install_wheel(session: nox.Session, *groups: str) -> None:
         session.run("python", "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", folder, ".")
         (wheel,) = Path(folder).glob("*.whl")
         session.install("-q", f"callsheet[all] @ {wheel.as_uri()}", *group(*groups))
+
+
+def vendors(session: nox.Session, *names: str) -> dict[str, str]:
+    """Make an environment for each vendor's own client, on the session's Python, and tell the tests where."""
+    place = Path(session.create_tmp()) / "vendors"
+    for name in names:
+        session.run("python", "-m", "venv", "--clear", str(place / name))
+        session.run(
+            str(place / name / "bin" / "python"),
+            *("-m", "pip", "install", "-q", *group(f"vendor-{name}")),
+            external=True,
+        )
+    return {"CALLSHEET_VENDORS": str(place)}
+
+
+def npm(session: nox.Session, name: str, *packages: str) -> dict[str, str]:
+    """Install npm packages beside those environments; without npm, those tests skip."""
+    place = Path(session.create_tmp()) / "vendors"
+    if shutil.which("npm") is None:
+        session.log("npm is missing: the tests of JavaScript clients will skip")
+    else:
+        (place / name).mkdir(parents=True, exist_ok=True)
+        session.run(
+            *("npm", "install", "--silent", "--no-audit", "--prefix", str(place / name), *packages),
+            external=True,
+        )
+    return {"CALLSHEET_VENDORS": str(place)}
 
 
 def group(*names: str) -> tuple[str, ...]:

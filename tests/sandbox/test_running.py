@@ -17,14 +17,19 @@ import pytest
 
 from callsheet.sandbox import Sandbox, Settings
 
-COMMAND = [sys.executable, "-W", "error", "-m", "callsheet.sandbox", "--port", "0"]
+PYTHON = [sys.executable, "-W", "error", "-m"]
+COMMANDS = {
+    "module": [*PYTHON, "callsheet.sandbox", "--port", "0"],
+    "command": [*PYTHON, "callsheet", "sandbox", "--port", "0"],
+}
+EXAMPLE = Path(__file__).parents[2] / "examples" / "test_with_sandbox.py"
 
 
 @contextmanager
-def served(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+def served(command: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
     """Run the command until it is ready; yield its process and the variables it told."""
-    command = [*COMMAND, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    words = [*COMMANDS[command], *arguments]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             variables = {}
@@ -37,10 +42,11 @@ def served(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, s
             process.kill()
 
 
+@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_tells_how_to_reach_it_and_ends_when_told(number: signal.Signals) -> None:
+def test_it_tells_how_to_reach_it_and_ends_when_told(command: str, number: signal.Signals) -> None:
     """It prints exports for real clients, then `ready`, and a signal ends it cleanly with work in flight."""
-    with served("--jobs", "3", "--seed", "1", "--latency", "1") as (process, variables):
+    with served(command, "--jobs", "3", "--seed", "1", "--latency", "1") as (process, variables):
         url = variables.pop("FTRACK_SERVER")
         assert variables == {"FTRACK_API_USER": "sandbox", "FTRACK_API_KEY": "sandbox-key"}
         with Held(url):
@@ -194,3 +200,10 @@ def test_its_fixtures_are_for_one_test(pytester: pytest.Pytester) -> None:
     )
     result = pytester.runpytest_subprocess("--strict-markers", "-W", "error", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=3)
+
+
+def test_the_example_passes(pytester: pytest.Pytester) -> None:
+    """The example's tests, copied into a folder of their own, pass without any set-up."""
+    pytester.path.joinpath(EXAMPLE.name).write_bytes(EXAMPLE.read_bytes())
+    result = pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=4)

@@ -35,6 +35,7 @@ COMMANDS = (
     Command("jobs wait", "JOB…", "_follow:wait", "wait until jobs have ended"),
     Command("attach", "JOB FILE…", "_files:attach", "attach files to a job"),
     Command("download", "JOB", "_files:download", "download a job's files"),
+    Command("sandbox", "", "_sandbox:sandbox", "serve stand-ins of the trackers' servers, to try things out"),
     Command("completion", "SHELL", "_completion:completion", "let the shell complete commands"),
 )
 

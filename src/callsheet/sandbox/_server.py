@@ -83,8 +83,8 @@ def make_frame(settings: Settings, folder: Path) -> Frame:
 
 def url_of(listener: socket.socket) -> str:
     """Return the URL under which a listening socket of this machine is reached."""
-    host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    bound, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound, str(bound))  # noqa: S104 - compared, not bound
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
