@@ -28,12 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         from callsheet._cli._dispatch import dispatch
+
+        return dispatch(given)
     except ModuleNotFoundError as exc:
-        if exc.name not in {"cyclopts", "rich"}:
+        package = (exc.name or "").partition(".")[0]
+        if package not in {"cyclopts", "rich"}:
             raise
-        say(f"error: {exc.name} is missing; run: pip install 'callsheet[cli]'")
+        say(f"error: {package} is missing; run: pip install 'callsheet[cli]'")
         return 2
-    return dispatch(given)
 
 
 def script() -> int:

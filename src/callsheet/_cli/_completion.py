@@ -7,7 +7,7 @@ from typing import Literal
 __all__ = ["completion"]
 
 
-async def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
     """Write the completion script of a shell, which reads it from one of these places when it starts.
 
     bash: ~/.local/share/bash-completion/completions/callsheet

@@ -47,7 +47,7 @@ def dispatch(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> int:
     command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
     if not inspect.iscoroutinefunction(command):
-        command(*bound.args, **bound.kwargs)  # help, or the version
+        command(*bound.args, **bound.kwargs)  # help and the like
         return Exit.OK
     with shown_log():
         code: int | None = anyio.run(partial(command, *bound.args, **bound.kwargs))
