@@ -19,7 +19,7 @@ from anyio.abc import TaskGroup
 from callsheet import _checks
 from callsheet._door import Door
 from callsheet._errors import CallsheetError, JobCancelled, LeaseLost, Timeout
-from callsheet._models import Component, Job, JobChanges, JobState, NewJob
+from callsheet._models import UNSET, Component, Job, JobChanges, JobState, NewJob, Unset
 from callsheet._otel import Span, span
 from callsheet._watching import PASSING
 from callsheet.abc import Claim, Provider
@@ -67,6 +67,7 @@ class Tracked:
         self._claim = claim
         self._attach = attach
         self._has_ended = False
+        self._setting: JobState | Unset = UNSET
         self._pending = JobChanges()
         self._wake = anyio.Event()
         self._loop = anyio.lowlevel.current_token()
@@ -101,7 +102,11 @@ class Tracked:
             LeaseLost: The job is another worker's by now.
         """
         checked = _checks.job_changes(changes)
-        self.job = await self._provider.beat_job(self._claim, checked)
+        self._setting = checked.state
+        try:
+            self.job = await self._provider.beat_job(self._claim, checked)
+        finally:
+            self._setting = UNSET
         self._has_ended = self.job.ended and checked.state is self.job.state
         return self.job
 
@@ -193,7 +198,9 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
         tracked = self._tracked
         sent, tracked._pending = tracked._pending, JobChanges()
         try:
-            tracked.job = await self._provider.beat_job(tracked._claim, sent)
+            seen = await self._provider.beat_job(tracked._claim, sent)
+            # An end that the block has set meanwhile is newer.
+            tracked.job = tracked.job if tracked._has_ended else seen
         except LeaseLost as error:
             self._stop(error)
         except CallsheetError as error:
@@ -203,12 +210,17 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
             self._in_trouble = True
         else:
             self._in_trouble = False
-            if tracked.job.state is JobState.CANCELLED and self._options.on_cancel == "cancel":
+            if self._is_cancelled_from_elsewhere():
                 name = self._provider.name
                 self._stop(JobCancelled(f"job {tracked.job.id} was cancelled from elsewhere", provider=name))
         finally:
             if self._reporting.cancel_called:
                 self._put_back(sent)
+
+    def _is_cancelled_from_elsewhere(self) -> bool:
+        tracked = self._tracked
+        own = tracked._has_ended or tracked._setting is JobState.CANCELLED
+        return tracked.job.state is JobState.CANCELLED and self._options.on_cancel == "cancel" and not own
 
     def _put_back(self, sent: JobChanges) -> None:
         # What is newer wins over what could not be sent.

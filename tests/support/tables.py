@@ -1,13 +1,16 @@
-"""Tables of cases inside one test: a case that fails says which one it is."""
+"""Errors that are expected of a case in a table, or of a block of several statements."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
 
 import pytest
 
-__all__ = ["raises_for"]
+__all__ = ["ends_with", "raises_for"]
+
+E = TypeVar("E", bound=BaseException)
 
 
 @contextmanager
@@ -21,3 +24,8 @@ def raises_for(
     except BaseException as failure:
         failure.add_note(f"in the case {case!r}")
         raise
+
+
+def ends_with(error: type[E]) -> AbstractContextManager[pytest.ExceptionInfo[E]]:
+    """Expect an error from inside a block, which has more to do than to raise it."""
+    return pytest.raises(error)

@@ -1,0 +1,695 @@
+"""Tracking: a block of work that shows as a job, whatever becomes of the block, the job or the tracker."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import suppress
+from functools import partial
+from typing import Any, NoReturn
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from callsheet import (
+    CallsheetError,
+    Client,
+    Conflict,
+    Denied,
+    File,
+    InvalidRequest,
+    Job,
+    JobCancelled,
+    JobState,
+    LeaseLost,
+    NotFound,
+    Unavailable,
+)
+from callsheet.abc import Claim, JobChanges
+from rig import Rig
+from support.needs import needs
+from support.tables import ends_with, raises_for
+
+QUICK: dict[str, Any] = {"lease": 30.0, "beat": 0.01}
+"""Beats often enough to be seen, under a lease that no slow machine lets lapse."""
+
+
+class NoLicence(Exception):
+    """What the work itself may raise."""
+
+
+def render() -> NoReturn:
+    raise NoLicence("no licence for sh010")
+
+
+def beats(provider: Any) -> list[dict[str, Any]]:
+    """Return the changes that each beat wrote."""
+    return [args[1].given() for args in provider.arguments("beat_job")]
+
+
+def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the lines that callsheet logged as errors."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno >= logging.ERROR and record.name.partition(".")[0] == "callsheet"
+    ]
+
+
+# -- how a block ends ----------------------------------------------------------------------------------------
+
+
+@needs("track", "create(attributes=)")
+async def test_a_block_that_works(rig: Rig, client: Client[Any]) -> None:
+    """A block shows as a running job of its user, and then as done."""
+    given: dict[str, Any] = {"user": "bob", "description": "two shots", "attributes": {"shot": "sh010"}}
+    async with client.jobs.track("Transcode A001", type=rig.types[0], **given) as tracked:
+        job = tracked.job
+        assert {name: getattr(job, name) for name in given} == given
+        assert (job.name, job.type, job.state, job.ended) == (
+            "Transcode A001",
+            rig.types[0],
+            JobState.RUNNING,
+            False,
+        )
+        assert job.started_at is not None
+        assert await rig.hand.jobs.get(job) == job
+    done = tracked.job
+    assert (done.id, done.state, done.ended, done.progress, done.problem) == (
+        job.id,
+        JobState.DONE,
+        True,
+        1.0,
+        None,
+    )
+    assert await client.jobs.get(job) == done
+
+
+@needs("track")
+async def test_a_block_that_fails(rig: Rig, client: Client[Any]) -> None:
+    """The block's own exception comes out as it is; the job fails with the last lines of its traceback."""
+    with ends_with(NoLicence) as caught:
+        async with client.jobs.track("render") as tracked:
+            tracked.progress(0.5, "frame 500")
+            render()
+    assert (type(caught.value), str(caught.value)) == (NoLicence, "no licence for sh010")
+    failed = await client.jobs.get(tracked.job)
+    assert failed == tracked.job
+    assert (failed.state, failed.ended, failed.progress, failed.message) == (
+        JobState.FAILED,
+        True,
+        0.5,
+        "frame 500",
+    )
+    lines = (failed.problem or "").splitlines()
+    assert lines[-1].endswith("NoLicence: no licence for sh010")
+    assert any("in render" in line for line in lines)
+    assert 3 <= len(lines) <= 20
+    assert await client.jobs.problem(failed) == failed.problem
+
+
+@needs("track")
+async def test_a_block_that_fails_in_strange_words(rig: Rig, client: Client[Any]) -> None:
+    """Whatever the exception says, its end can be shown: endless, not Unicode, with NUL, or a group."""
+    problems: list[Exception] = [
+        NoLicence("x" * 3_000_000),
+        NoLicence("\n" * 100_000),
+        NoLicence("a\0b \ud800 \N{SKULL}"),
+        ExceptionGroup("several", [NoLicence("one"), NoLicence("two")]),
+    ]
+    for problem in problems:
+        with pytest.raises(type(problem)) as caught:
+            async with client.jobs.track("render") as tracked:
+                raise problem
+        assert caught.value is problem
+        failed = await client.jobs.get(tracked.job)
+        assert failed.state is JobState.FAILED
+        assert failed.problem
+        assert len(failed.problem) < 10_000
+
+
+@needs("track")
+async def test_a_block_that_is_cancelled(rig: Rig, client: Client[Any]) -> None:
+    """A block cancelled from around it ends its job cancelled, and stays cancelled."""
+    with anyio.CancelScope() as scope:
+        async with client.jobs.track("render") as tracked:
+            tracked.progress(0.25)
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    cancelled = await client.jobs.get(tracked.job)
+    assert cancelled == tracked.job
+    assert (cancelled.state, cancelled.ended, cancelled.progress) == (JobState.CANCELLED, True, 0.25)
+
+
+@needs("track")
+async def test_a_block_inside_a_scope_of_its_own(rig: Rig, client: Client[Any]) -> None:
+    """A timeout that the block handles itself is no end of the job."""
+    async with client.jobs.track("render") as tracked:
+        with anyio.move_on_after(0.01):
+            await anyio.sleep_forever()
+    assert tracked.job.state is JobState.DONE
+
+
+@needs("track")
+async def test_many_blocks_at_once(rig: Rig, client: Client[Any]) -> None:
+    """Blocks of one client are independent: each job ends as its own block did."""
+    ended: dict[int, JobState] = {}
+
+    async def work(number: int) -> None:
+        with suppress(NoLicence):
+            async with client.jobs.track(f"job {number}", **QUICK) as tracked:
+                await anyio.sleep(0.01 * (number % 3))
+                if number % 2:
+                    render()
+        ended[number] = (await client.jobs.get(tracked.job)).state
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(20):
+            tasks.start_soon(work, number)
+    assert ended == {n: JobState.FAILED if n % 2 else JobState.DONE for n in range(20)}
+
+
+@needs("track")
+async def test_an_end_that_the_block_sets_itself(rig: Rig, client: Client[Any]) -> None:
+    """An ended state set in the block stands when it ends well, whatever it is."""
+    for state in (JobState.DONE, JobState.FAILED, JobState.CANCELLED):
+        async with client.jobs.track("render", **QUICK) as tracked:
+            changed = await tracked.update(state=state, problem="as I said", message="all of it")
+            assert changed == tracked.job
+            await anyio.sleep(0.05)
+        final = await client.jobs.get(tracked.job)
+        assert (final.state, final.problem, final.message) == (state, "as I said", "all of it")
+
+
+@needs("track", "update(name=)")
+async def test_changing_the_job_while_it_is_tracked(rig: Rig, client: Client[Any]) -> None:
+    """`update` in the block changes the job at once; bad changes are refused like anywhere."""
+    async with client.jobs.track("render") as tracked:
+        changed = await tracked.update(name="render again", priority=90)
+        assert await client.jobs.get(tracked.job) == changed == tracked.job
+        assert (changed.name, changed.priority, changed.state) == ("render again", 90, JobState.RUNNING)
+        with pytest.raises(InvalidRequest, match="progress must be from 0 to 1"):
+            await tracked.update(progress=2)
+    assert tracked.job.name == "render again"
+
+
+@needs("track", "attach", "components.list")
+async def test_attaching_to_the_tracked_job(rig: Rig, client: Client[Any]) -> None:
+    """`attach` in the block attaches to its job."""
+    async with client.jobs.track("render") as tracked:
+        parts = await tracked.attach([File(b"abc", name="a.txt")], concurrency=1)
+    assert [(part.name, part.job_id, part.role) for part in parts] == [("a.txt", tracked.job.id, "output")]
+    assert await client.components.list(tracked.job).collect() == parts
+
+
+# -- progress ------------------------------------------------------------------------------------------------
+
+
+@needs("track")
+async def test_the_first_and_the_last_report_are_sent(rig: Rig) -> None:
+    """Of a thousand reports in one go, the first seen and the last are sent; what lies between is merged."""
+    provider = rig.wrapped()
+    provider.progress_interval = 3600
+    async with Client(provider) as client:
+        with ends_with(NoLicence):
+            async with client.jobs.track("render") as tracked:
+                tracked.progress(0.001, "frame 1")
+                await provider.next_calls("beat_job")
+                for frame in range(2, 1001):
+                    tracked.progress(frame / 2000, f"frame {frame}")
+                await anyio.sleep(0.05)
+                assert provider.made["beat_job"] == 1
+                render()
+    first, last = beats(provider)
+    assert first == {"progress": 0.001, "message": "frame 1"}
+    assert (last["state"], last["progress"], last["message"]) == (JobState.FAILED, 0.5, "frame 1000")
+
+
+@needs("track")
+async def test_reports_are_seen_while_the_block_runs(rig: Rig) -> None:
+    """Progress is sent in the background, no more often than the tracker likes, and `None` takes it back."""
+    provider = rig.wrapped()
+    provider.progress_interval = 0.001
+    reports: list[dict[str, Any]] = [
+        {"progress": 0.25, "message": "a"},
+        {"progress": 0.5},
+        {"progress": None, "message": "b"},
+    ]
+    async with Client(provider) as client, client.jobs.track("render") as tracked:
+        for report in reports:
+            tracked.progress(report["progress"], report.get("message"))
+            reached = partial(_has_progress, wanted=report["progress"])
+            await rig.hand.jobs.wait(tracked.job, until=reached, timeout=30)
+        assert (await rig.hand.jobs.get(tracked.job)).message == "b"
+    assert beats(provider)[:3] == reports
+
+
+def _has_progress(job: Job, wanted: float | None) -> bool:
+    return job.progress == wanted
+
+
+@needs("track")
+async def test_progress_from_a_thread(rig: Rig) -> None:
+    """A worker thread, of the loop's or not, reports like anybody else."""
+    provider = rig.wrapped()
+    async with Client(provider) as client:
+        async with client.jobs.track("render") as tracked:
+            await anyio.to_thread.run_sync(tracked.progress, 0.25, "from the loop's thread")
+            await rig.hand.jobs.wait(tracked.job, until=lambda job: job.progress == 0.25, timeout=30)
+            own = threading.Thread(target=tracked.progress, args=(0.5, "from a thread of its own"))
+            own.start()
+            await rig.hand.jobs.wait(tracked.job, until=lambda job: job.progress == 0.5, timeout=30)
+            own.join()
+    assert tracked.job.message == "from a thread of its own"
+
+
+@needs("track")
+async def test_progress_that_makes_no_sense(rig: Rig, client: Client[Any]) -> None:
+    """Bad progress is refused where it is reported, and changes nothing."""
+    bad: list[Any] = [-0.1, 1.1, float("nan"), "half", True]
+    async with client.jobs.track("render") as tracked:
+        for value in bad:
+            with raises_for(value, InvalidRequest, match="progress"):
+                tracked.progress(value)
+        with pytest.raises(InvalidRequest, match="message"):
+            tracked.progress(0.5, 7)  # type: ignore[arg-type]  # the test is about this
+        assert (await client.jobs.get(tracked.job)).progress is None
+
+
+@needs("track")
+async def test_no_report_comes_after_the_end(rig: Rig) -> None:
+    """A report that is under way when the block ends never overwrites the end."""
+    provider = rig.wrapped()
+    provider.progress_interval = 0.0
+    held = anyio.Event()
+
+    async def beat(real: Any, claim: Claim, changes: JobChanges) -> Any:
+        if "state" not in changes.given() and changes.given():
+            held.set()
+            with suppress(TimeoutError), anyio.fail_after(0.2):
+                await ended.wait()
+        job = await real(claim, changes)
+        if "state" in changes.given():
+            ended.set()
+        return job
+
+    provider.on["beat_job"] = beat
+    ended = anyio.Event()
+    async with Client(provider) as client:
+        async with client.jobs.track("render", **QUICK) as tracked:
+            tracked.progress(0.5, "half way")
+            await held.wait()
+        final = await client.jobs.get(tracked.job)
+    assert (final.state, final.progress, final.message) == (JobState.DONE, 1.0, "half way")
+    assert tracked.job == final
+
+
+# -- cancelled or lost from elsewhere ------------------------------------------------------------------------
+
+
+class Turns:
+    """Lets others change the job only between two beats: some trackers cannot tell who wrote first."""
+
+    def __init__(self) -> None:
+        self.lock = anyio.Lock()
+        self.cancelled = anyio.Event()
+
+    async def __call__(self, real: Any, *args: Any) -> Any:
+        async with self.lock:
+            job = await real(*args)
+        if job.state is JobState.CANCELLED:
+            self.cancelled.set()
+        return job
+
+
+@needs("track", "cancel")
+async def test_cancelled_from_elsewhere(rig: Rig) -> None:
+    """A job that somebody cancels stops its block at the next beat: `JobCancelled`, and the job stays so."""
+    provider = rig.wrapped()
+    turns = provider.on["beat_job"] = Turns()
+    cleaned = False
+    async with Client(provider) as client:
+        with ends_with(JobCancelled) as caught:
+            async with client.jobs.track("render", **QUICK) as tracked:
+                async with turns.lock:
+                    await rig.cancel(tracked.job)
+                try:
+                    await anyio.sleep_forever()
+                finally:
+                    cleaned = True
+        assert cleaned
+        assert caught.value.provider == rig.name
+        assert tracked.job.id in str(caught.value)
+        final = await client.jobs.get(tracked.job)
+        assert (final.state, final.ended) == (JobState.CANCELLED, True)
+        assert tracked.job == final
+
+
+@needs("track", "cancel")
+async def test_cancelled_from_elsewhere_and_ignored(rig: Rig) -> None:
+    """With `on_cancel="ignore"` the block goes on to its end, which is what the job shows."""
+    provider = rig.wrapped()
+    turns = provider.on["beat_job"] = Turns()
+    async with Client(provider) as client:
+        async with client.jobs.track("render", on_cancel="ignore", **QUICK) as tracked:
+            async with turns.lock:
+                await rig.cancel(tracked.job)
+            await turns.cancelled.wait()
+            await anyio.sleep(0.02)
+        assert (await client.jobs.get(tracked.job)).state is JobState.DONE
+
+
+@needs("track", "cancel")
+async def test_the_block_fails_while_it_is_stopped(rig: Rig) -> None:
+    """An error of the block's own clean-up comes out, not the cancellation that caused it."""
+    provider = rig.wrapped()
+    turns = provider.on["beat_job"] = Turns()
+    async with Client(provider) as client:
+        with ends_with(NoLicence):
+            async with client.jobs.track("render", **QUICK) as tracked:
+                async with turns.lock:
+                    await rig.cancel(tracked.job)
+                try:
+                    await anyio.sleep_forever()
+                finally:
+                    render()
+        assert (await client.jobs.get(tracked.job)).ended
+
+
+@needs("track", "delete")
+async def test_the_job_vanishes(rig: Rig, client: Client[Any], caplog: pytest.LogCaptureFixture) -> None:
+    """A job that is removed does not disturb its block; the end that cannot be written is one ERROR line."""
+    result = None
+    async with client.jobs.track("render", **QUICK) as tracked:
+        await rig.vanish(tracked.job)
+        await anyio.sleep(0.05)
+        result = "rendered"
+    assert result == "rendered"
+    (line,) = errors(caplog)
+    assert tracked.job.id in line
+    assert "done" in line
+
+
+@needs("track")
+async def test_a_silent_worker_loses_its_job(rig: Rig) -> None:
+    """A worker that does not beat for lease and grace has lost the job: it shows as failed, "lost"."""
+    provider = rig.wrapped()
+
+    async def silence(real: Any, *args: Any) -> Any:
+        if not talking.is_set():
+            await talking.wait()
+        return await real(*args)
+
+    provider.on["beat_job"] = silence
+    talking = anyio.Event()
+    async with Client(provider) as client:
+        with ends_with(LeaseLost) as caught:
+            async with client.jobs.track("render", lease=0.1, beat=0.01, grace=0.05) as tracked:
+                await anyio.sleep(0.2)
+                await rig.reap()
+                lost = await rig.hand.jobs.wait(tracked.job, timeout=30)
+                assert (lost.state, lost.problem, lost.ended) == (JobState.FAILED, "lost", True)
+                talking.set()
+                await anyio.sleep_forever()
+    assert caught.value.provider == rig.name
+    assert await rig.hand.jobs.get(tracked.job) == lost
+    assert await rig.hand.jobs.problem(tracked.job) == "lost"
+
+
+@needs("track")
+async def test_the_job_is_given_to_another_worker(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """A worker that comes back after its job was given away is told so, and writes nothing more."""
+    provider = rig.wrapped()
+
+    async def silence(real: Any, *args: Any) -> Any:
+        if not talking.is_set():
+            await talking.wait()
+        return await real(*args)
+
+    provider.on["beat_job"] = silence
+    talking = anyio.Event()
+    async with Client(provider) as client:
+        with ends_with(LeaseLost):
+            async with client.jobs.track("render", lease=0.1, beat=0.01, grace=0.0) as tracked:
+                await anyio.sleep(0.15)
+                await rig.reap()
+                async with rig.hand.jobs.track(job=tracked.job, **QUICK) as second:
+                    assert second.job.id == tracked.job.id
+                    second.progress(0.75, "by the second")
+                    talking.set()
+                    with suppress(anyio.get_cancelled_exc_class()):
+                        await anyio.sleep(30)
+    final = await rig.hand.jobs.get(second.job)
+    assert (final.state, final.message) == (JobState.DONE, "by the second")
+
+
+@needs("track")
+async def test_a_lease_that_lapsed_while_the_block_ended(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """If the job is found lost only when the end is written, a good block still hears of it."""
+    provider = rig.wrapped()
+    provider.on["beat_job"] = _never
+    async with Client(provider) as client:
+        with ends_with(LeaseLost):
+            async with client.jobs.track("render", lease=0.1, beat=0.01, grace=0.0) as tracked:
+                await anyio.sleep(0.15)
+                await rig.reap()
+                await rig.hand.jobs.wait(tracked.job, timeout=30)
+                del provider.on["beat_job"]
+    assert [tracked.job.id in line for line in errors(caplog)] == [True]
+    assert (await rig.hand.jobs.get(tracked.job)).problem == "lost"
+
+
+async def _never(*_: Any) -> NoReturn:
+    await anyio.sleep_forever()
+    raise AssertionError
+
+
+@needs("track")
+async def test_only_silent_workers_lose_jobs(rig: Rig, client: Client[Any]) -> None:
+    """A job that runs without a lease, and one whose worker beats, are nobody's to declare lost."""
+    plain = await rig.start(await rig.make_job())
+    async with client.jobs.track("render", lease=1.0, beat=0.02, grace=0.0) as tracked:
+        await anyio.sleep(1.3)
+        await rig.reap()
+        assert await rig.hand.jobs.get(plain) == plain
+        assert (await rig.hand.jobs.get(tracked.job)).state is JobState.RUNNING
+    assert (await rig.hand.jobs.get(tracked.job)).state is JobState.DONE
+
+
+# -- adopting ------------------------------------------------------------------------------------------------
+
+
+@needs("track")
+async def test_adopting_a_job(rig: Rig, client: Client[Any]) -> None:
+    """A job that exists, in any state, is taken over by itself or its id, and ends as the block does."""
+    for job in (await rig.make_job(), await rig.fail(await rig.make_job(), "no licence")):
+        for given in (job, job.id):
+            async with client.jobs.track(job=given) as tracked:
+                adopted = tracked.job
+                assert (adopted.id, adopted.name, adopted.state) == (job.id, job.name, JobState.RUNNING)
+                assert (adopted.ended, adopted.finished_at, adopted.problem) == (False, None, None)
+            final = await client.jobs.get(job)
+            assert (final.state, final.created_at) == (JobState.DONE, job.created_at)
+    assert len(await client.jobs.list().collect()) == 2
+
+
+@needs("track", "update(attributes=)")
+async def test_adopting_with_new_words(rig: Rig, client: Client[Any]) -> None:
+    """A name, description or attributes given while adopting are written over the job's own."""
+    job = await rig.make_job("before", description="old", attributes={"take": 1})
+    async with client.jobs.track("after", job=job, attributes={"take": 2}) as tracked:
+        words = (tracked.job.name, tracked.job.description, tracked.job.attributes)
+        assert words == ("after", "old", {"take": 2})
+        assert await rig.hand.jobs.get(job) == tracked.job
+
+
+@needs("track")
+async def test_adopting_what_is_held(rig: Rig, client: Client[Any]) -> None:
+    """A job whose worker is alive is a conflict: the block does not begin, the worker is not disturbed."""
+    async with rig.hand.jobs.track("render", **QUICK) as tracked:
+        with pytest.raises(Conflict, match=tracked.job.id) as caught:
+            async with client.jobs.track(job=tracked.job):
+                pytest.fail("the block must not begin")
+        assert caught.value.provider == rig.name
+    assert tracked.job.state is JobState.DONE
+    async with client.jobs.track(job=tracked.job) as again:
+        pass
+    assert again.job.state is JobState.DONE
+
+
+@needs("track")
+async def test_adopting_what_is_not_there(rig: Rig, client: Client[Any]) -> None:
+    """A job that is not there cannot be adopted."""
+    before = await rig.snapshot()
+    with pytest.raises(NotFound, match="nope") as caught:
+        async with client.jobs.track(job="nope"):
+            pytest.fail("the block must not begin")
+    assert caught.value.provider == rig.name
+    assert await rig.snapshot() == before
+
+
+@needs("track", "create(idempotency_key=)")
+async def test_tracking_with_a_key(rig: Rig, client: Client[Any]) -> None:
+    """The same key finds the same job: a task that is delivered again joins it, unless it is still held."""
+    async with client.jobs.track("render", idempotency_key="task-1", **QUICK) as first:
+        with pytest.raises(Conflict):
+            async with rig.hand.jobs.track("render", idempotency_key="task-1"):
+                pytest.fail("the block must not begin")
+    async with client.jobs.track("render", idempotency_key="task-1") as again:
+        assert (again.job.id, again.job.state) == (first.job.id, JobState.RUNNING)
+    with pytest.raises(Conflict, match="task-1"):
+        async with client.jobs.track("other", idempotency_key="task-1"):
+            pytest.fail("the block must not begin")
+    assert [job.id for job in await client.jobs.list().collect()] == [first.job.id]
+
+
+# -- trouble in reporting ------------------------------------------------------------------------------------
+
+
+@needs("track")
+async def test_trouble_at_the_entry(rig: Rig) -> None:
+    """If the job cannot be made, the block does not begin, and the error carries the key."""
+    provider = rig.wrapped()
+
+    async def refuse(real: Any, *args: Any, **kwargs: Any) -> Any:
+        raise Unavailable("restarting")
+
+    provider.on["claim_job"] = refuse
+    async with Client(provider) as client:
+        with pytest.raises(Unavailable, match="restarting") as caught:
+            async with client.jobs.track("render", idempotency_key="task-1"):
+                pytest.fail("the block must not begin")
+    assert (caught.value.provider, caught.value.idempotency_key) == (rig.name, "task-1")
+
+
+class Trouble:
+    """Lets so many beats fail, then none."""
+
+    def __init__(self, error: CallsheetError, times: float = float("inf")) -> None:
+        self.left = times
+        self._error = error
+
+    async def __call__(self, real: Any, *args: Any) -> Any:
+        self.left -= 1
+        if self.left >= 0:
+            raise self._error
+        return await real(*args)
+
+
+@needs("track")
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("error", [Unavailable("restarting"), Denied("your key was withdrawn")], ids=str)
+async def test_trouble_never_fails_the_work(
+    rig: Rig, caplog: pytest.LogCaptureFixture, error: CallsheetError, *, fails: bool
+) -> None:
+    """Whatever reporting meets, the block's outcome stands; what could not be written is one ERROR line."""
+    provider = rig.wrapped()
+    provider.progress_interval = 0.0
+    provider.on["beat_job"] = Trouble(error)
+    result = None
+    async with Client(provider) as client:
+        with suppress(NoLicence):
+            async with client.jobs.track("render", final_timeout=0.3, **QUICK) as tracked:
+                tracked.progress(0.5)
+                await provider.next_calls("beat_job", 3)
+                if fails:
+                    render()
+                result = "rendered"
+    assert result == (None if fails else "rendered")
+    (line,) = errors(caplog)
+    assert tracked.job.id in line
+    assert ("failed" if fails else "done") in line
+    warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert any(tracked.job.id in warning and str(error) in warning for warning in warnings)
+
+
+@needs("track")
+async def test_trouble_that_passes(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """After trouble that passes, the latest progress and the end are written as if there had been none."""
+    provider = rig.wrapped()
+    provider.progress_interval = 0.0
+    async with Client(provider) as client:
+        async with client.jobs.track("render", **QUICK) as tracked:
+            provider.on["beat_job"] = Trouble(Unavailable("restarting"), times=3)
+            tracked.progress(0.25, "frame 1")
+            await provider.next_calls("beat_job")
+            tracked.progress(0.5)
+            seen = await rig.hand.jobs.wait(tracked.job, until=lambda job: job.progress == 0.5, timeout=30)
+            assert seen.message == "frame 1"
+            provider.on["beat_job"] = Trouble(Unavailable("again"), times=2)
+    final = await rig.hand.jobs.get(tracked.job)
+    assert (final.state, final.progress, final.message) == (JobState.DONE, 1.0, "frame 1")
+    assert errors(caplog) == []
+
+
+@needs("track")
+async def test_a_tracker_that_hangs(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """A tracker that does not answer holds the end of a block up for `final_timeout` and no longer."""
+    provider = rig.wrapped()
+    provider.on["beat_job"] = _never
+    async with Client(provider) as client:
+        async with client.jobs.track("render", final_timeout=0.1, **QUICK) as tracked:
+            tracked.progress(0.5)
+        assert [tracked.job.id in line and "done" in line for line in errors(caplog)] == [True]
+
+
+@needs("track")
+async def test_the_end_is_written_under_a_shield(rig: Rig) -> None:
+    """A cancellation that arrives while the end is being written does not keep it from being written."""
+    provider = rig.wrapped()
+    scope = anyio.CancelScope()
+
+    async def beat(real: Any, claim: Claim, changes: JobChanges) -> Any:
+        scope.cancel()
+        await anyio.sleep(0.01)
+        return await real(claim, changes)
+
+    async with Client(provider) as client:
+        with scope:
+            async with client.jobs.track("render") as tracked:
+                provider.on["beat_job"] = beat
+        assert (await rig.hand.jobs.get(tracked.job)).state is JobState.DONE
+
+
+# -- what makes no sense -------------------------------------------------------------------------------------
+
+
+@needs("track")
+async def test_what_makes_no_sense(rig: Rig, client: Client[Any]) -> None:
+    """Bad arguments are refused by name before anything is written."""
+    job = await rig.make_job()
+    before = await rig.snapshot()
+    bad: list[tuple[dict[str, Any], str]] = [
+        ({}, "give the name"),
+        ({"name": ""}, "name must not be empty"),
+        ({"name": "a", "on_cancel": "shrug"}, "on_cancel"),
+        ({"name": "a", "lease": 0}, "lease"),
+        ({"name": "a", "lease": float("nan")}, "lease"),
+        ({"name": "a", "beat": -1}, "beat"),
+        ({"name": "a", "beat": 59.0}, "beat"),
+        ({"name": "a", "grace": -1}, "grace"),
+        ({"name": "a", "final_timeout": "soon"}, "final_timeout"),
+        ({"name": "a", "attributes": {"a": float("nan")}}, "attributes"),
+        ({"name": "a", "user": ""}, "user"),
+        ({"job": job, "user": "bob"}, "user"),
+        ({"job": job, "idempotency_key": "k-1"}, "idempotency_key"),
+        ({"job": 7}, "job"),
+    ]
+    for arguments, complaint in bad:
+        with raises_for(arguments, InvalidRequest, match=complaint):
+            async with client.jobs.track(**arguments):
+                pytest.fail("the block must not begin")
+    assert await rig.snapshot() == before
+
+
+@needs("track")
+async def test_nothing_is_written_before_the_block_begins(rig: Rig, client: Client[Any]) -> None:
+    """Making the context asks the tracker nothing; a block is entered once."""
+    before = await rig.snapshot()
+    block = client.jobs.track("render")
+    assert await rig.snapshot() == before
+    async with block as tracked:
+        assert isinstance(tracked.job, Job)
+    assert len(await client.jobs.list().collect()) == 1
