@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NoReturn
 
 import anyio
+import httpcore
 import pytest
 
 from callsheet import _errors as errors
 from callsheet._errors import Outcome
 from callsheet._messages import Answer, Auth, Body, Request
+from callsheet._network import Network
 from callsheet._redaction import Secret
+from callsheet._retry import Retry
 from faultserver import Authority, FaultServer, Line, Play, always, answer
 from support.roads import Road
 
@@ -217,6 +220,58 @@ async def test_public_server_cannot_point_inside(road: Road, host: str) -> None:
         http._origins._reach = 0  # as its look-up would say, were there one
         with pytest.raises(errors.InvalidResponse, match=r"in a nearer network than its own|is plain http"):
             await http.send("GET", f"https://{host}/latest/meta-data")
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_neighbours_of_a_private_server(
+    road: Road, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """A server in a private network may point to its neighbours, by any of their addresses that answers, but
+    not to this machine; of one that only a proxy knows, no more is assumed than that it is public."""
+    real = anyio.getaddrinfo
+    addresses = {"tracker.example": "10.0.0.1", "store.example": "10.0.0.2", "public.example": "192.88.99.1"}
+
+    async def look_up(host: str, port: int, **given: Any) -> list[tuple[Any, ...]]:
+        if host not in addresses:
+            return list(await real(host, port, **given))
+        if host == "tracker.example" and not known:
+            raise OSError("no such name")
+        return [(2, 1, 6, "", (addresses[host], port)), (2, 1, 6, "", (addresses[host], port))]
+
+    async def connect(network: Network, host: str, *_: object) -> NoReturn:
+        raise httpcore.ConnectError(f"nobody is at {host}")
+
+    monkeypatch.setattr(anyio, "getaddrinfo", look_up)
+    monkeypatch.setattr(Network, "_connect", connect)
+    async with road("https://tracker.example", verify=False, retry=Retry(attempts=1)) as http:
+        told = {}
+        for host in ("store.example", "public.example", "127.0.0.1", "169.254.0.1"):
+            with pytest.raises((errors.InvalidResponse, errors.TransportError)) as caught:
+                await http.send("GET", f"https://{host}:9/")
+            told[host] = str(caught.value).partition("no connection: ")[2] or "refused"
+    neighbour = "nobody is at 10.0.0.2" if known else "refused"
+    assert told == {
+        "store.example": neighbour,
+        "public.example": "nobody is at 192.88.99.1",
+        "127.0.0.1": "refused",
+        "169.254.0.1": "refused",
+    }
+
+
+async def test_several_addresses_are_tried(road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several addresses of a name the first that answers is used; a name without any is an error."""
+    with FaultServer(always(FINE)) as store:
+
+        async def look_up(host: str, port: int, **_: Any) -> list[tuple[Any, ...]]:
+            if host == "gone.example":
+                raise OSError("no such name")
+            return [(2, 1, 6, "", (address, port)) for address in ("127.0.0.2", "127.0.0.1")]
+
+        monkeypatch.setattr("callsheet._network.anyio.getaddrinfo", look_up)
+        async with road("http://localhost:1", allow_http=True) as http:
+            assert (await http.send("GET", f"http://store.example:{store.port}/")).body == b"fine"
+            with pytest.raises(errors.TransportError, match="no connection: no such name"):
+                await http.send("GET", "http://gone.example/")
 
 
 async def test_name_that_leads_inside(road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
