@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -304,3 +308,24 @@ def test_big_bodies_are_kept_in_part(studio: Studio, callsheet_sandbox: Sandbox)
     studio.upload("c-1", b"x" * 200_000)
     (put,) = callsheet_sandbox.requests(method="PUT")
     assert (put.body, put.size) == ("x" * 65536, 200_000)
+
+
+def test_small_answers_leave_at_once(callsheet_sandbox: Sandbox) -> None:
+    """The server's end of a connection waits for no acknowledgement between an answer's head and its body."""
+    host, port = callsheet_sandbox.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(b"GET /_sandbox/clock HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(1)
+        (delay,) = (end.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for end in ends_of(client))
+    assert delay == 1
+
+
+def ends_of(client: socket.socket) -> Iterator[socket.socket]:
+    """Yield this process's own other end of a connection."""
+    for entry in list(Path("/proc/self/fd").iterdir()):
+        # The descriptor that lists the folder is gone by now, and a listening socket has no peer.
+        with suppress(OSError):
+            if str(entry.readlink()).startswith("socket:"):
+                with socket.socket(fileno=os.dup(int(entry.name))) as end:
+                    if end.getpeername() == client.getsockname():
+                        yield end

@@ -73,6 +73,13 @@ class Connection(H11Protocol):
 
         self.app = bound
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """Begin, without Nagle's algorithm: head and body of an answer are written one after the other."""
+        # asyncio turns it off only on sockets that were made with a protocol number, which ours was not.
+        raw: socket.socket = transport.get_extra_info("socket")
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().connection_made(transport)
+
     def count(self) -> int:
         """Count this connection on its first call; return its number."""
         self.number = self.number or self.census.enter()

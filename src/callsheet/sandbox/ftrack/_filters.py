@@ -1,11 +1,11 @@
-"""Conditions of a query as functions of a document."""
+"""Conditions of a query as functions of a document: small closures, as they see every document."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
-from functools import partial
+from functools import partial, reduce
 from typing import Any as Value
 
 import attrs
@@ -46,9 +46,9 @@ class Filters:
         """Return what tells whether the condition holds for a document of the type."""
         match condition:
             case language.All(conditions):
-                return _every([self.predicate(entity_type, each) for each in conditions])
+                return reduce(_both, [self.predicate(entity_type, each) for each in conditions])
             case language.Any(conditions):
-                return _some([self.predicate(entity_type, each) for each in conditions])
+                return reduce(_either, [self.predicate(entity_type, each) for each in conditions])
             case language.Not(inner):
                 denied = self.predicate(entity_type, inner)
                 return lambda document: not denied(document)
@@ -173,9 +173,9 @@ def related(store: Store, attribute: Attribute, document: Document) -> list[Docu
     return store.linked(target, attribute.via, document["id"])
 
 
-def _every(predicates: list[Predicate]) -> Predicate:
-    return lambda document: all(holds(document) for holds in predicates)
+def _both(one: Predicate, other: Predicate) -> Predicate:
+    return lambda document: one(document) and other(document)
 
 
-def _some(predicates: list[Predicate]) -> Predicate:
-    return lambda document: any(holds(document) for holds in predicates)
+def _either(one: Predicate, other: Predicate) -> Predicate:
+    return lambda document: one(document) or other(document)

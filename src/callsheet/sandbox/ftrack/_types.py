@@ -90,7 +90,7 @@ class EntityType:
 
     def key_of(self, document: dict[str, Any]) -> tuple[str, ...]:
         """Return the primary key's values, in their order."""
-        return tuple(document[name] for name in self.primary_key)
+        return tuple([document[name] for name in self.primary_key])
 
     def schema(self) -> dict[str, Any]:
         """Return the schema as a server answers it."""

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["routes"]
 
+PIECE = 1024 * 1024
+"""Bytes that are written, or read, at once."""
+
 Handler = Callable[["Ftrack", Request], Awaitable[Response]]
 
 
@@ -121,12 +124,20 @@ async def upload(part: Ftrack, request: Request) -> Response:
 
 async def received(request: Request, target: Path) -> tuple[int, bytes]:
     """Write a request's body to a file; return its size and its MD5."""
-    digest, size = hashlib.md5(usedforsecurity=False), 0
-    async with await anyio.open_file(target, "wb") as file:
+    digest, size, waiting = hashlib.md5(usedforsecurity=False), 0, bytearray()
+
+    def keep(data: bytes) -> None:
+        digest.update(data)
+        file.write(data)
+
+    with await anyio.to_thread.run_sync(target.open, "wb") as file:
         async for chunk in request.stream():
-            digest.update(chunk)
             size += len(chunk)
-            await file.write(chunk)
+            waiting += chunk
+            if len(waiting) >= PIECE:
+                await anyio.to_thread.run_sync(keep, bytes(waiting))
+                waiting.clear()
+        await anyio.to_thread.run_sync(keep, bytes(waiting))
     return size, digest.digest()
 
 
@@ -172,6 +183,12 @@ def refused(part: Ftrack, request: Request) -> Response | None:
     return None
 
 
+class Stored(FileResponse):
+    """Sends a file in larger pieces than usual."""
+
+    chunk_size = PIECE
+
+
 def bytes_of(part: Ftrack, component_id: str) -> Response:
     """Send a component's bytes under its name."""
     path = part.files.path(component_id)
@@ -179,4 +196,4 @@ def bytes_of(part: Ftrack, component_id: str) -> Response:
         return PlainTextResponse(f"There are no bytes of component {component_id}\n", 404)
     component = part.store.get("Component", (component_id,)) or {}
     name = f"{component.get('name') or component_id}{component.get('file_type') or ''}"
-    return FileResponse(path, filename=name, media_type="application/octet-stream")
+    return Stored(path, filename=name, media_type="application/octet-stream")

@@ -36,7 +36,7 @@ class Writer:
         self._link = link
         self._offset = offset
         self._normalise = normalise
-        self._told: dict[tuple[str, Key], set[Path]] = {}
+        self._told: dict[tuple[str, Key], frozenset[Path]] = {}
 
     def rows(
         self, entity_type: EntityType, projections: Iterable[Path], documents: list[Document]
@@ -63,10 +63,10 @@ class Writer:
     def _row(self, view: _View, document: Document) -> dict[str, Any]:
         self._tell(view, document)
         row = {"__entity_type__": document["__entity_type__"]}
-        for name, attribute in view.own:
+        for name in view.own:
             row[name] = document.get(name)
-            if attribute.kind == "datetime":
-                row[name] = _values.encode(attribute, row[name], self._offset)
+        for attribute in view.dated:
+            row[attribute.name] = _values.encode(attribute, document.get(attribute.name), self._offset)
         for attribute, inner in view.related:
             row[attribute.name] = self._related(attribute, inner, document)
         for attribute in view.computed:
@@ -80,7 +80,7 @@ class Writer:
         return entities
 
     def _nested(self, view: _View, document: Document) -> dict[str, Any]:
-        if self._normalise and view.names <= self._told.get(_identity(document), set()):
+        if self._normalise and view.names <= self._told.get(_identity(document), frozenset()):
             entity_type = TYPES[document["__entity_type__"]]
             return {
                 "__entity_type__": entity_type.name,
@@ -90,7 +90,9 @@ class Writer:
 
     def _tell(self, view: _View, document: Document) -> None:
         if self._normalise:
-            self._told.setdefault(_identity(document), set()).update(view.names)
+            identity = _identity(document)
+            told = self._told.get(identity)
+            self._told[identity] = view.names if told is None else told | view.names
 
 
 def _identity(document: Document) -> tuple[str, Key]:
@@ -100,9 +102,18 @@ def _identity(document: Document) -> tuple[str, Key]:
 
 @attrs.frozen
 class _View:
-    """What is shown of an entity: its own values, related entities, computed values, and all their paths."""
+    """What is shown of an entity.
 
-    own: list[tuple[str, Attribute]]
+    Attributes:
+        own: Names of its own values, dates among them.
+        dated: Its dates, which JSON writes otherwise.
+        related: What leads to other entities, and what is shown of those.
+        computed: What is no part of its document.
+        names: The paths to all of that.
+    """
+
+    own: list[str]
+    dated: list[Attribute]
     related: list[tuple[Attribute, _View]]
     computed: list[Attribute]
     names: frozenset[Path]
@@ -119,7 +130,8 @@ class _View:
         names: set[Path] = {(name,) for name in wanted}
         names |= {(attribute.name, *path) for attribute, view in inner for path in view.names}
         return cls(
-            own=[(each.name, each) for each in listed if each.stored],
+            own=[each.name for each in listed if each.stored],
+            dated=[each for each in listed if each.kind == "datetime"],
             related=inner,
             computed=[each for each in listed if each.computed],
             names=frozenset(names),
