@@ -8,7 +8,7 @@ from typing import Any
 from callsheet._door import new_key
 from callsheet._errors import AttachError, CallsheetError, NotFound, Outcome
 from callsheet._models import Component
-from callsheet._transfers import OnProgress, as_file, upload_all
+from callsheet._transfers import OnProgress, as_file, checked_options, upload_all
 from callsheet.abc import Provider
 
 __all__ = ["attach"]
@@ -25,6 +25,7 @@ async def attach(
 ) -> list[Component]:
     """Upload what is not yet there, link all that arrived in one request, and tell what failed."""
     files = [as_file(one) for one in given]
+    checked_options(location, concurrency, on_progress)
     if (await provider.get_jobs([job_id]))[0] is None:
         raise NotFound(f"there is no job {job_id!r}", provider=provider.name)
     new = {index: file for index, file in enumerate(files) if not isinstance(file, Component)}
@@ -39,13 +40,16 @@ async def attach(
     there = {index: file for index, file in enumerate(files) if isinstance(file, Component)}
     there |= {index: done for index, done in zip(new, sent, strict=True) if done is not None}
     arrived = [there[index] for index in sorted(there)]
-    failed = {given[list(new)[number]]: error for number, error in troubles.items()}
+    errors = {index: troubles[number] for number, index in enumerate(new) if number in troubles}
     try:
         attached = await provider.link(job_id, arrived) if arrived else []
     except CallsheetError as error:
-        failed |= dict.fromkeys(arrived, error)
+        errors |= dict.fromkeys(there, error)
+        # What was uploaded stands there as its component: nothing need be sent twice.
+        failed = {there.get(index, given[index]): errors[index] for index in sorted(errors)}
         raise _error(provider, len(files), [], failed, error.outcome) from error
-    if failed:
+    if errors:
+        failed = {given[index]: errors[index] for index in sorted(errors)}
         raise _error(provider, len(files), attached, failed, Outcome.NOT_DONE)
     return attached
 

@@ -16,7 +16,7 @@ from callsheet._errors import InvalidRequest
 from callsheet._listing import Listing, Query
 from callsheet._models import Component, Job
 from callsheet._threads import Threads
-from callsheet._transfers import OnProgress, as_file, reporting
+from callsheet._transfers import OnProgress, as_file, checked_options, reporting
 
 __all__ = ["Components"]
 
@@ -86,6 +86,7 @@ class Components:
         source = as_file(file)
         if isinstance(source, Component):
             raise InvalidRequest(f"component {source.id} is uploaded already")
+        checked_options(location, None, on_progress)
         key = _checks.optional_text(idempotency_key, "idempotency_key") or new_key()
         self._door.require("upload")
         with self._door.calling(key):
@@ -122,6 +123,7 @@ class Components:
             FileExistsError: Something is there, and `overwrite` is false.
             IntegrityError: The bytes do not match the component's size or checksum; nothing was kept.
         """
+        checked_options(None, None, on_progress)
         self._door.require("download")
         threads = Threads(2)
         with self._door.calling():

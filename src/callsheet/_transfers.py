@@ -8,13 +8,14 @@ from typing import Any, TypeAlias
 
 import anyio
 
+from callsheet import _checks
 from callsheet._errors import InvalidRequest
 from callsheet._files import File, FrameSequence
 from callsheet._models import Component, Transfer
 from callsheet._threads import Threads
 from callsheet.abc import Progress, Provider
 
-__all__ = ["MAX_FILES", "OnProgress", "as_file", "reporting", "upload_all"]
+__all__ = ["MAX_FILES", "OnProgress", "as_file", "checked_options", "reporting", "upload_all"]
 
 MAX_FILES = 32
 """Files in flight unless the caller says otherwise."""
@@ -35,6 +36,16 @@ def as_file(given: Any) -> File | FrameSequence | Component:
     if isinstance(given, File | FrameSequence | Component):
         return given
     return File(given)
+
+
+def checked_options(location: Any, concurrency: Any, on_progress: Any) -> None:
+    """Raise `InvalidRequest`, which names it, if an option of a transfer makes no sense."""
+    _checks.optional_text(location, "location")
+    given = concurrency is not None
+    if given and (isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1):
+        raise InvalidRequest(f"concurrency must be a number of files from 1 up, not {concurrency!r}")
+    if on_progress is not None and not callable(on_progress):
+        raise InvalidRequest(f"on_progress must be a function, not {on_progress!r}")
 
 
 def reporting(on_progress: OnProgress | None, name: str, total: int) -> Progress:
@@ -83,17 +94,9 @@ async def upload_all(
                 failed[index] = error
 
     async with anyio.create_task_group() as tasks:
-        for _ in range(min(_checked(concurrency), len(files))):
+        for _ in range(min(concurrency or MAX_FILES, len(files))):
             tasks.start_soon(work, queue)
     return done, failed
-
-
-def _checked(concurrency: int | None) -> int:
-    if concurrency is None:
-        return MAX_FILES
-    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-        raise InvalidRequest(f"concurrency must be a number of files from 1 up, not {concurrency!r}")
-    return concurrency
 
 
 class _Budget:
