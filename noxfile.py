@@ -30,7 +30,9 @@ def tests(session: nox.Session) -> None:
         session.run("python", "-m", "pytest", *session.posargs, env=env)
         return
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", env=env)
+    # The workers measure themselves (tests/conftest.py); what they start in turn does not.
+    measured = {"COVERAGE_PROCESS_START": str(Path("pyproject.toml").resolve())}
+    session.run("python", "-m", "pytest", "-n", "auto", env=env | measured)
     session.run("coverage", "combine", "-q")
     session.run("coverage", "report")
 
@@ -44,6 +46,7 @@ def full(session: nox.Session) -> None:
         "python",
         "-m",
         "pytest",
+        *("-n", "auto"),
         "-o",
         "faulthandler_timeout=1800",
         *session.posargs,
@@ -78,7 +81,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Print the benchmarks beside their references."""
-    install_wheel(session, "test")
+    install_wheel(session, "test", "bench")
     session.run("python", "bench", *session.posargs)
 
 

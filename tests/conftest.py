@@ -6,6 +6,7 @@ a loop of its own and the leak check sees it end.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Generator, Iterator
 
 import anyio
@@ -17,6 +18,9 @@ import trio
 import callsheet.providers.local  # noqa: F401 - for its effect
 from support import FULL, hangs, leaks
 from support.loopwatch import LoopWatch
+
+# This process measures its coverage by now. What tests start is to run as fast as it does for users.
+os.environ.pop("COVERAGE_PROCESS_START", None)
 
 LOOP_LIMIT = 0.05
 """Seconds of CPU that one step of the loop may take."""
