@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,10 +31,10 @@ __all__ = ["Report"]
 
 LOOK = 0.25
 """Seconds between two looks at the command's progress: no line of output costs a task switch."""
-FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
+SHORTEST_PAUSE, FIRST_PAUSE, LONGEST_PAUSE = 0.5, 2.0, 60.0
 """Seconds between attempts to make the job while the tracker cannot be reached."""
 LAST_ATTEMPT = 30.0
-"""Seconds for the one attempt after the command's end."""
+"""Seconds for the attempts after the command's end."""
 
 HOPELESS = (ConfigError, InvalidRequest, Unsupported)
 """Errors that another attempt would only repeat."""
@@ -81,9 +82,11 @@ class Report:
         # One key for all: an attempt whose answer was lost is not made twice.
         job = {"idempotency_key": str(uuid.uuid4()), **self.job}
         pause = FIRST_PAUSE
-        while not await self._attempt(job):
-            if self.work.ended.is_set():
+        for number in itertools.count():
+            is_last = number > 0 and self.work.ended.is_set()
+            if await self._attempt(job) or is_last:
                 return
+            await anyio.sleep(SHORTEST_PAUSE)
             with anyio.move_on_after(pause):
                 await self.work.ended.wait()
             pause = min(2 * pause, LONGEST_PAUSE)
