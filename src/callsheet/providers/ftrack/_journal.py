@@ -84,9 +84,11 @@ class Journal:
         """Return what an earlier call has left, or `None`."""
         os.lseek(self._handle, 0, os.SEEK_SET)
         with os.fdopen(os.dup(self._handle), "rb") as file:
-            lines = file.read().split(b"\n")
-        # The last line is empty, or was cut off when its writer was killed.
-        records = [_decoded(line) for line in lines[:-1]]
+            *lines, rest = file.read().split(b"\n")
+        if rest:
+            # It was cut off when its writer was killed, and must not run into the next one.
+            os.ftruncate(self._handle, sum(len(line) + 1 for line in lines))
+        records = [_decoded(line) for line in lines]
         if not records or time.time() - os.fstat(self._handle).st_mtime > KEPT:
             return None
         try:
