@@ -98,6 +98,11 @@ MISTAKES: list[tuple[Any, str, str]] = [
     (create("JobComponent", job_id="j-1"), "ValidationError", "JobComponent needs component_id"),
     (update("Job", "j-0", status="done"), "NoResultFound", "There is no Job 'j-0'"),
     (delete("Job", "j-0"), "NoResultFound", "There is no Job 'j-0'"),
+    (
+        {"action": "reset_remote", "reset_type": "password"},
+        "ValidationError",
+        "Invalid reset_type 'password'",
+    ),
     (delete("JobComponent", "j-0"), "ValidationError", "'j-0' is no key of JobComponent"),
     (update("Job", "j-0"), "NoResultFound", "There is no Job 'j-0'"),
     (

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, Self
 
+import anyio
 import pytest
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, CloseConnection, RejectConnection, Request, TextMessage
+from wsproto.events import AcceptConnection, RejectConnection, Request, TextMessage
 
 from callsheet.sandbox import Sandbox
+from callsheet.sandbox.ftrack import _hub
 from callsheet.sandbox.ftrack._expressions import matcher
 from support.ftrackcalls import Refused, Studio, create, update
 
@@ -78,15 +80,17 @@ class Line:
         )
 
     def _read(self) -> None:
-        data = self._socket.recv(65536)
+        try:
+            data = self._socket.recv(65536)
+        except ConnectionResetError:
+            data = b""
         self._ws.receive_data(data or None)
         for event in self._ws.events():
             if isinstance(event, TextMessage):
                 self._packets.append(event.data)
             elif isinstance(event, AcceptConnection | RejectConnection):
                 self.opened = isinstance(event, AcceptConnection)
-            elif isinstance(event, CloseConnection):
-                self.closed = True
+        self.closed = not data
 
 
 OK = {"success": True}
@@ -276,6 +280,37 @@ def test_a_client_may_leave_without_a_word(studio: Studio, lines: tuple[Line, Li
     for number in range(20):
         assert second.publish("news", id=f"n-{number}") == OK
     assert [second.event()["id"] for _ in range(20)] == [f"n-{number}" for number in range(20)]
+
+
+def test_the_hub_can_go_away(studio: Studio, lines: tuple[Line, Line], callsheet_sandbox: Sandbox) -> None:
+    """When it goes its connections end and no new one begins; when it is back, they do."""
+    callsheet_sandbox.configure("ftrack", events=False)
+    assert [line.receive() for line in lines] == ["", ""]
+    assert studio.http.get("/socket.io/1/").status_code == 503
+    callsheet_sandbox.configure("ftrack", events=True)
+    with Line(studio, handshake(studio)) as line:
+        assert line.receive() == "1::"
+
+
+def test_unclaimed_sessions_are_forgotten(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the sessions that no connection claims, only the latest are good."""
+    monkeypatch.setattr(_hub, "UNCLAIMED", 2)
+    sessions = [handshake(studio) for _ in range(3)]
+    with ExitStack() as stack:
+        lines = [stack.enter_context(Line(studio, session)) for session in sessions]
+    assert [line.opened for line in lines] == [False, True, True]
+
+
+async def test_a_client_that_reads_nothing_is_given_up() -> None:
+    """Packets wait for a client up to a number, and one more ends its connection."""
+    outgoing, packets = anyio.create_memory_object_stream[str](1)
+    with outgoing, packets:
+        listener = _hub.Listener(outgoing, scope := anyio.CancelScope())
+        listener.send("first")
+        assert not scope.cancel_called
+        listener.send("second")
+        assert scope.cancel_called
+        assert packets.receive_nowait() == "first"
 
 
 EVENT = {

@@ -27,6 +27,7 @@ OPTIONS: dict[str, Any] = {
     "normalise": bool,
     "utc_offset": int | float | None,
     "link_seconds": int | float,
+    "events": bool,
     "heartbeat_seconds": int | float,
 }
 
@@ -39,6 +40,7 @@ class Ftrack:
         utc_offset: Hours that the server's naive times are ahead of UTC, for a server without time zone
             support; None for one with it, as it is today.
         link_seconds: How long signed links and upload URLs live.
+        events: Whether the event hub takes connections; those there are cut when it stops to.
         heartbeat_seconds: How often the event hub shows that it lives; 0 keeps it silent.
         api_keys: Personal keys by user name; the sandbox's own key is good for every user.
     """
@@ -54,6 +56,7 @@ class Ftrack:
         self.normalise = True
         self.utc_offset: float | None = None
         self.link_seconds: float = 3600
+        self.events = True
         self.heartbeat_seconds: float = 5
         self.api_keys: dict[str, str] = {}
         self.hub: Hub = Hub(self)
@@ -81,10 +84,12 @@ class Ftrack:
         for name, value in options.items():
             if name not in OPTIONS:
                 raise ValueError(f"{name}: ftrack knows only {', '.join(OPTIONS)}")
-            if not isinstance(value, OPTIONS[name]) or isinstance(value, bool) is not (name == "normalise"):
+            if not isinstance(value, OPTIONS[name]) or isinstance(value, bool) is not (OPTIONS[name] is bool):
                 raise ValueError(f"{name}: {json.dumps(value)} will not do")
         for name, value in options.items():
             setattr(self, name, value)
+        if not self.events:
+            self.hub.drop()
 
     @property
     def offset(self) -> timedelta:

@@ -90,6 +90,8 @@ class Hub:
 
     async def _handshake(self, request: Request) -> Response:
         query, headers = request.query_params, request.headers
+        if not self._part.events:
+            return PlainTextResponse("The event hub is away\n", 503)
         try:
             self._part.authenticate(
                 headers.get("ftrack-user", query.get("api_user")),
