@@ -45,7 +45,7 @@ class Condition:
     """A condition, ready to be combined: `one & other`, `one | other`, `~one`."""
 
     text: str
-    _simple: bool = True
+    _simple: bool = attrs.field(default=True, alias="simple")
 
     def __and__(self, other: Condition) -> Condition:
         return all_of([self, other])
