@@ -7,7 +7,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ __all__ = ["VerifiedChunks", "download", "opened", "target_of"]
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
+LINKLESS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+"""What file systems without hard links answer, as many shares are."""
+
 
 # -- bytes that are checked ----------------------------------------------------------------------------------
 
@@ -34,7 +37,7 @@ class Check:
         self._component = component
         algorithm, _, self._expected = (component.checksum or "").partition(":")
         # An algorithm that Python does not have cannot be checked; the size still is.
-        known = algorithm in hashlib.algorithms_available
+        known = algorithm in hashlib.algorithms_available and not algorithm.startswith("shake")
         self._hash: Any = hashlib.new(algorithm, usedforsecurity=False) if known else None
         self.done = 0
 
@@ -101,9 +104,9 @@ async def opened(
 
 def target_of(to: str | os.PathLike[str], name: str) -> Path:
     """Return where a component goes: into `to` if that is a folder or ends with `/`, else `to` itself."""
-    text = os.fspath(to)
-    if not text:
-        raise InvalidRequest("to must not be empty")
+    text = os.fspath(to) if isinstance(to, str | os.PathLike) else to
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise InvalidRequest(f"to must be a path, not {to!r}")
     path = Path(text)
     return path / safe_name(name) if text.endswith(os.sep) or path.is_dir() else path
 
@@ -125,18 +128,55 @@ async def download(
     else:
         part = target.with_name(part_name(target.name))
         await threads.run(_make_folder, part)
-        done = 0
-        for frame in frames:
-            before = done
-
-            async def total(now: int, before: int = before) -> None:
-                await report(before + now)
-
-            path = part / safe_name(frame.name)
-            await _download_file(provider, frame, path, threads, total, overwrite=True)
-            done += frame.size or 0
+        await _download_frames(provider, _by_name(component, frames), part, threads, report)
         await threads.run(_publish_folder, part, target, overwrite)
     return target
+
+
+def _by_name(component: Component, frames: Sequence[Component]) -> dict[str, Component]:
+    named: dict[str, Component] = {}
+    for frame in frames:
+        name = safe_name(frame.name)
+        if name in named:
+            raise IntegrityError(f"{component.name}: more than one of its frames would be the file {name!r}")
+        named[name] = frame
+    return named
+
+
+async def _download_frames(
+    provider: Provider, frames: Mapping[str, Component], folder: Path, threads: Threads, report: Progress
+) -> None:
+    """Write the frames into the folder, but those that an earlier try has left there whole."""
+    before = 0
+
+    async def total(done: int) -> None:
+        await report(before + done)
+
+    for name, frame in frames.items():
+        if not await _is_there(frame, folder / name, threads):
+            await _download_file(provider, frame, folder / name, threads, total, overwrite=True)
+        before += frame.size or 0
+        await total(0)
+
+
+async def _is_there(frame: Component, path: Path, threads: Threads) -> bool:
+    check = Check(frame)
+    if not check.can_prove:
+        return False
+    try:
+        file = await threads.run(os.open, path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        while chunk := await threads.run(os.read, file, CHUNK):
+            await threads.run(check.update, chunk)
+            check.bound()
+        check.finish()
+    except IntegrityError:
+        return False
+    finally:
+        os.close(file)
+    return True
 
 
 async def _download_file(
@@ -231,10 +271,27 @@ class _Part:
         if overwrite:
             os.replace(self._name, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         else:
+            self._publish_as_new(name)
+        os.fsync(self._folder)
+
+    def _publish_as_new(self, name: str) -> None:
+        try:
             # A hard link, unlike a rename, never replaces what has come there meanwhile.
             os.link(self._name, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
             os.unlink(self._name, dir_fd=self._folder)
-        os.fsync(self._folder)
+        except OSError as error:
+            if error.errno not in LINKLESS:
+                raise
+            if self._is_taken(name):
+                raise FileExistsError(errno.EEXIST, "it has come meanwhile", str(self._target)) from error
+            os.rename(self._name, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+
+    def _is_taken(self, name: str) -> bool:
+        try:
+            os.stat(name, dir_fd=self._folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
 
     def remove(self) -> None:
         os.unlink(self._name, dir_fd=self._folder)

@@ -15,7 +15,7 @@ E = TypeVar("E", bound=BaseException)
 
 @contextmanager
 def raises_for(
-    case: object, error: type[BaseException] | tuple[type[BaseException], ...], *, match: str = ""
+    case: object, error: type[BaseException] | tuple[type[BaseException], ...], *, match: str | None = None
 ) -> Iterator[pytest.ExceptionInfo[BaseException]]:
     """Expect an error as `pytest.raises` does, and name the case if it does not come."""
     try:
