@@ -35,7 +35,7 @@ def get(db: Connection, tracker: str, ids: Sequence[str]) -> list[Job | None]:
     found: dict[str, Job] = {}
     for chunk in in_chunks(ids):
         rows = db.execute(_BY_ID, {"ids": chunk})
-        found |= {row[0]: job_of(tracker, row) for row in rows}
+        found |= {row[0]: job_of(tracker, tuple(row)) for row in rows}
     return [found.get(id_) for id_ in ids]
 
 

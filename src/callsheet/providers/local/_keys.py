@@ -10,16 +10,19 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from callsheet._errors import Conflict
-from callsheet.providers.local._queries import in_chunks
+from callsheet.providers.local._queries import in_chunks, insert_all
 from callsheet.providers.local._schema import keys
 
 __all__ = ["Keys", "request_hash", "used"]
 
 
+# Made once: `json.dumps` makes one at each call.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
+
+
 def request_hash(*request: Any) -> str:
     """Return what tells this request from others under the same key; the order of names does not."""
-    text = json.dumps(request, ensure_ascii=False, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_ENCODER.encode(request).encode()).hexdigest()
 
 
 def used(db: Connection, wanted: Iterable[str]) -> set[str]:
@@ -64,5 +67,4 @@ class Keys:
 
     def save(self) -> None:
         """Write the new ones."""
-        if self._new:
-            self._db.execute(keys.insert(), self._new)
+        insert_all(self._db, keys, self._new)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -11,9 +11,10 @@ from callsheet._errors import CallsheetError, Conflict
 from callsheet._models import Job, JobState, NewJob
 from callsheet.providers.local import _components
 from callsheet.providers.local._database import Transaction
-from callsheet.providers.local._jobs import Row, changed, missing_job, rows_by_id
+from callsheet.providers.local._jobs import Row, missing_job, rows_by_id
 from callsheet.providers.local._keys import Keys, request_hash
-from callsheet.providers.local._rows import JOB_COLUMNS, job_of_mapping, json_text
+from callsheet.providers.local._queries import insert_all
+from callsheet.providers.local._rows import ENDED, JOB_COLUMNS, job_of_mapping, json_text
 from callsheet.providers.local._schema import jobs
 from callsheet.providers.local._stamps import new_ids
 
@@ -80,17 +81,17 @@ def make(transaction: Transaction, wanted: list[list[NewRow]]) -> list[list[Job]
     added: list[Row] = []
     made: list[tuple[str, NewRow]] = []
     answers: list[list[Job] | Exception] = []
+    ids = iter(new_ids(sum(map(len, wanted)), transaction.now))
     for call in wanted:
         try:
             _check(transaction, call, known, rows)
         except CallsheetError as exc:
             answers.append(exc)
             continue
-        found = _found(transaction, call, known, rows, added)
+        found = _found(transaction, call, known, rows, added, ids)
         made += [(row["id"], new) for row, new in zip(found, call, strict=True)]
         answers.append([job_of_mapping(transaction.tracker, row) for row in found])
-    if added:
-        transaction.db.execute(jobs.insert(), added)
+    insert_all(transaction.db, jobs, added)
     known.save()
     for id_, new in made:
         if new.component_ids:
@@ -116,26 +117,38 @@ def _check(transaction: Transaction, call: list[NewRow], known: Keys, rows: Mapp
 
 
 def _found(
-    transaction: Transaction, call: list[NewRow], known: Keys, rows: dict[str, Row], added: list[Row]
+    transaction: Transaction,
+    call: list[NewRow],
+    known: Keys,
+    rows: dict[str, Row],
+    added: list[Row],
+    ids: Iterator[str],
 ) -> list[Row]:
     """Return the rows of the jobs, made now or before; new ones come to `rows` and `added`, too."""
     found: list[Row] = []
-    for new, id_ in zip(call, new_ids(len(call), transaction.now), strict=True):
+    for new in call:
         target = known.target(new.key, new.request)
         if target is None:
-            target = id_
-            rows[id_] = _row(transaction, id_, new.columns)
-            added.append(rows[id_])
-            known.use(new.key, new.request, id_)
+            target = next(ids)
+            rows[target] = _row(transaction, target, new.columns)
+            added.append(rows[target])
+            known.use(new.key, new.request, target)
         found.append(rows[target])
     return found
 
 
+_EMPTY: Row = dict.fromkeys(JOB_COLUMNS)
+
+
 def _row(transaction: Transaction, id_: str, columns: Mapping[str, Any]) -> Row:
-    row: Row = dict.fromkeys(JOB_COLUMNS) | dict(columns)
-    row |= {"id": id_, "created_at": transaction.now, "fence": 0}
-    changed(row, {"state": JobState(row["state"])}, transaction)
-    return row
+    now, state = transaction.now, columns["state"]
+    times = {
+        "created_at": now,
+        "started_at": now if state == JobState.RUNNING.value else None,
+        "updated_at": now,
+        "finished_at": now if state in ENDED else None,
+    }
+    return {**_EMPTY, **columns, **times, "id": id_, "seq": transaction.seq, "fence": 0}
 
 
 def rerun(transaction: Transaction, wanted: list[tuple[str, str]]) -> list[Job | Exception]:

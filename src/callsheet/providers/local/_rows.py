@@ -22,13 +22,14 @@ _STATES = {state.value: state for state in JobState}
 
 # What we wrote has no space around it, which `json.loads` would look for.
 _DECODER = json.JSONDecoder()
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 LOCATION_ID = "local"
 
 
 def json_text(value: Any) -> str:
     """Return the value as compact JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 class JobRecord(Mapping[str, Any]):
@@ -53,16 +54,16 @@ class JobRecord(Mapping[str, Any]):
         return f"JobRecord({dict(self)!r})"
 
 
-def job_of(tracker: str, row: Sequence[Any]) -> Job:
+def job_of(tracker: str, row: tuple[Any, ...]) -> Job:
     """Return the job of a row with all columns of `jobs`, in order."""
-    (id_, name, state, type_, priority, progress, message, description, problem, user, item, source_id) = row[
+    id_, name, state, type_, priority, progress, message, description, problem, user, item, source_id = row[
         :12
     ]
-    (created, started, updated, finished, attributes) = row[12:17]
+    created, started, updated, finished, attributes = row[12:17]
     created_at = from_us(created)
     return Job(
         id=id_,
-        raw=JobRecord(tuple(row)),
+        raw=JobRecord(row),
         reader=read_job,
         tracker=tracker,
         name=name,
@@ -92,8 +93,8 @@ def _decoded(attributes: str) -> dict[str, Any]:
 
 
 def job_of_mapping(tracker: str, row: Mapping[str, Any]) -> Job:
-    """Return the job of a row given by column names."""
-    return job_of(tracker, [row[name] for name in JOB_COLUMNS])
+    """Return the job of a row given by column names, in order."""
+    return job_of(tracker, tuple(row.values()))
 
 
 def component_of(row: Sequence[Any]) -> Component:

@@ -110,6 +110,7 @@ tombstones = Table(
     metadata,
     Column("id", String, primary_key=True),
     Column("seq", BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
 )
 """Deleted jobs, so that a sweep can tell that they are gone."""
 
@@ -155,6 +156,7 @@ keys = Table(
     Column("key", Text, primary_key=True),
     Column("request", String, nullable=False),
     Column("target_id", String, nullable=False),
+    sqlite_with_rowid=False,
 )
 """Idempotency keys with a hash of their request and what they made. Kept for good."""
 

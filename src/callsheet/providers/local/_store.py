@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import anyio
 from sqlalchemy import Connection
@@ -25,7 +25,6 @@ BUSY = 30.0
 
 P = ParamSpec("P")
 R = TypeVar("R")
-S = TypeVar("S")
 
 
 class Store:
@@ -72,10 +71,10 @@ class Store:
             Timeout: It took too long.
         """
         threads = self._opened(self._threads)
-        reading = _Reading(self._database)
+        reading = _Reading(self._database, lambda db: function(db, *args, **kwargs))
         try:
             with anyio.move_on_after(self._timeout):
-                return await threads.run(reading.run, lambda db: function(db, *args, **kwargs), abandon=True)
+                return await threads.run(reading.run, abandon=True)
         finally:
             reading.stop()
         raise Timeout(f"the local tracker did not answer within {self._timeout:g} s", provider="local")
@@ -90,23 +89,24 @@ class Store:
         return part
 
 
-class _Reading:
+class _Reading(Generic[R]):
     """A read in a thread, which is interrupted when nobody waits for it any more."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, function: Callable[[Connection], R]) -> None:
         self._database = database
+        self._function = function
         self._lock = threading.Lock()
         self._driver: Any = None
         self._stopped = False
 
-    def run(self, function: Callable[[Connection], S]) -> S:
+    def run(self) -> R:
         with self._database.reading() as db:
             with self._lock:
                 self._driver = db.connection.driver_connection
             try:
                 if self._stopped:
                     raise Timeout("nobody waits any more", provider="local")
-                return function(db)
+                return self._function(db)
             finally:
                 with self._lock:
                     self._driver = None

@@ -54,7 +54,7 @@ def _changed(
     found: dict[str, Job | None] = {}
     for row in db.execute(_CHANGED, {"since": since}):
         if row[0] in ids or wanted:
-            job = job_of(tracker, row)
+            job = job_of(tracker, tuple(row))
             if job.id in ids or any(filter_.matches(job) for filter_ in wanted):
                 found[job.id] = job
     for id_ in db.execute(_GONE, {"since": since}).scalars():
