@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from callsheet._cli._app import build
+
 __all__ = ["completion"]
 
 
@@ -19,6 +21,4 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
     Args:
         shell: Which shell.
     """
-    from callsheet._cli._app import app  # which imports this module
-
-    print(app.generate_completion(prog_name="callsheet", shell=shell))
+    print(build().generate_completion(prog_name="callsheet", shell=shell))

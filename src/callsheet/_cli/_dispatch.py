@@ -13,7 +13,7 @@ import anyio
 from cyclopts import CycloptsError
 
 from callsheet import CallsheetError
-from callsheet._cli._app import app
+from callsheet._cli._app import build
 from callsheet._cli._commands import COMMANDS
 from callsheet._cli._exits import Exit, explained
 from callsheet._cli._messages import say, shown_log
@@ -45,6 +45,7 @@ def dispatch(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
+    app = build(arguments[0])
     command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
     if not inspect.iscoroutinefunction(command):
         command(*bound.args, **bound.kwargs)  # help and the like

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
 
 import attrs
 from cyclopts import Parameter
@@ -20,8 +22,10 @@ __all__ = ["SHOWN", "WHERE", "Shown", "Where"]
 class Where:
     """Options of every command."""
 
-    url: str | None = None
-    """The tracker, such as local:./jobs; by default CALLSHEET_URL of the environment, else your own one."""
+    url: Annotated[
+        str | None,
+        Parameter(help="The tracker, such as local:./jobs; by default CALLSHEET_URL, else one of your own."),
+    ] = None
 
     def client(self) -> Client[Any]:
         """Return a client of the tracker, to be opened by `async with`.
@@ -31,7 +35,7 @@ class Where:
         """
         if self.url is not None or os.environ.get("CALLSHEET_URL"):
             return connect(self.url)
-        say(f"neither --url nor CALLSHEET_URL is given: using your own tracker in {own_directory()}")
+        _tell_whose(own_directory())
         return connect("local:")
 
 
@@ -40,10 +44,16 @@ class Where:
 class Shown(Where):
     """Options of commands that show jobs or files."""
 
-    json: bool = False
-    """Write JSON lines, as is done anyway when standard output is no terminal."""
-    ids: bool = False
-    """Write nothing but ids, one a line."""
+    json: Annotated[
+        bool, Parameter(help="Write JSON lines, as is done anyway when standard output is no terminal.")
+    ] = False
+    ids: Annotated[bool, Parameter(help="Write nothing but ids, one a line.")] = False
+
+
+@cache
+def _tell_whose(directory: Path) -> None:
+    """Say it once, however often a client is made."""
+    say(f"neither --url nor CALLSHEET_URL is given: using your own tracker in {directory}")
 
 
 WHERE = Where()
