@@ -14,7 +14,7 @@ import subprocess
 import sys
 import textwrap
 import tomllib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ import pytest
 
 import callsheet
 import callsheet.abc
+import callsheet.providers.ftrack
 import callsheet.providers.local
+from callsheet.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -78,6 +80,18 @@ def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def servers(page: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let a vendor's page find a server of the sandbox's by that vendor's variables."""
+    if page.stem != "ftrack":
+        yield
+        return
+    with Sandbox() as sandbox:
+        for name, value in sandbox.environment.items():
+            monkeypatch.setenv(name, value)
+        yield
+
+
+@pytest.fixture
 async def typed(samples: Path) -> AsyncIterator[dict[str, Any]]:
     """What a reader has at hand while following a page."""
     async with callsheet.connect("local:./tracker") as client:
@@ -86,7 +100,7 @@ async def typed(samples: Path) -> AsyncIterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
-async def test_blocks_run_in_order(page: Path, typed: dict[str, Any]) -> None:
+async def test_blocks_run_in_order(page: Path, typed: dict[str, Any], servers: None) -> None:
     """Following a page from top to bottom works."""
     for block in blocks(page):
         code = block.compiled()
@@ -118,7 +132,8 @@ def test_reference_names_everything() -> None:
     public = {f"callsheet.{name}" for name in callsheet.__all__ if not name.startswith("__")}
     own = {f"callsheet.abc.{name}" for name in callsheet.abc.__all__ if name not in callsheet.__all__}
     of_local = {f"callsheet.providers.local.{name}" for name in callsheet.providers.local.__all__}
-    assert entries == public | own | of_local
+    of_ftrack = {f"callsheet.providers.ftrack.{name}" for name in callsheet.providers.ftrack.__all__}
+    assert entries == public | own | of_local | of_ftrack
 
 
 def test_quickstart_names_every_extra() -> None:

@@ -17,6 +17,7 @@ import pytest
 
 import callsheet
 from callsheet import JobState
+from callsheet.sandbox import Sandbox
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -97,6 +98,27 @@ async def test_worker_tracks_each_task(tmp_path: Path) -> None:
     assert ended == expected | {"Checksum missing.mov": JobState.FAILED}
     (failed,) = (job for job in jobs if job.state is JobState.FAILED)
     assert "FileNotFoundError" in (failed.problem or "")
+
+
+async def test_ftrack_publish_shows_in_ftrack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files and a frame sequence become one job that is done; a file that is missing makes it fail."""
+    for name in ("shot.mov", *(f"beauty.{number}.exr" for number in range(1001, 1004))):
+        (tmp_path / name).write_bytes(name.encode())
+    with Sandbox() as sandbox:
+        for name, value in sandbox.environment.items():
+            monkeypatch.setenv(name, value)
+        printed = run("ftrack_publish.py", "shot.mov", "beauty.%04d.exr:1001-1002", folder=tmp_path)
+        with pytest.raises(AssertionError, match=r"missing\.mov"):
+            run("ftrack_publish.py", "shot.mov", "missing.mov", folder=tmp_path)
+        async with callsheet.connect("ftrack:") as client:
+            failed, done = await client.jobs.list().collect()
+            names = [[part.name async for part in client.components.list(job)] for job in (failed, done)]
+    assert f"job {done.id} is running, for sandbox" in printed
+    assert f"job {done.id} is done" in printed
+    assert "sandbox-key" not in printed
+    assert (done.state, failed.state) == (JobState.DONE, JobState.FAILED)
+    assert failed.problem == "1 of 2 files could not be published"
+    assert [sorted(found) for found in names] == [["shot.mov"], ["beauty.%04d.exr", "shot.mov"]]
 
 
 async def test_service_awaits_the_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
