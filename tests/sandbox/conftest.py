@@ -11,6 +11,14 @@ from callsheet.sandbox import Sandbox
 from support.ftrackcalls import Studio
 
 
+@pytest.fixture(autouse=True)
+def no_server_errors(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail the test during which a server logged an error of its own."""
+    yield
+    told = [*caplog.get_records("setup"), *caplog.get_records("call")]
+    assert [record.getMessage() for record in told if record.name == "uvicorn.error"] == []
+
+
 @pytest.fixture
 def studio(callsheet_sandbox: Sandbox) -> Iterator[Studio]:
     """The sandbox's ftrack server."""

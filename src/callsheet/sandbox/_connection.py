@@ -66,6 +66,7 @@ class Connection(H11Protocol):
         super().__init__(config, server_state, app_state, _loop)
         self.access_log = False  # the sandbox keeps its own
         self.number = 0
+        self._lost = asyncio.Event()
         application = self.app
 
         async def bound(scope: Any, receive: Any, send: Any) -> None:
@@ -90,19 +91,22 @@ class Connection(H11Protocol):
         if self.number:
             self.census.leave()
         super().connection_lost(exc)
+        self._lost.set()
 
     async def flushed(self) -> None:
         """Wait until the kernel has taken all that was sent."""
         self.transport.set_write_buffer_limits(0)
         await self.flow.drain()
 
-    def reset(self) -> None:
+    async def reset(self) -> None:
         """Cut the connection at once: the peer is told by RST."""
         # Without lingering the kernel says RST instead of FIN: socket(7).
         raw: socket.socket = self.transport.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
+        await self._lost.wait()  # uvicorn logs an answer that ends early while its line stands
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the connection in good order, even in the middle of an answer."""
         self.transport.close()
+        await self._lost.wait()

@@ -102,7 +102,7 @@ class Reset:
             async for _ in exchange.chunks():
                 if exchange.received >= self.after:
                     break
-        exchange.connection.reset()
+        await exchange.connection.reset()
 
 
 @attrs.frozen
@@ -111,7 +111,7 @@ class Lost:
 
     async def strike(self, exchange: Exchange) -> None:
         await exchange.answer()
-        exchange.connection.reset()
+        await exchange.connection.reset()
 
 
 @attrs.frozen
@@ -126,9 +126,9 @@ class Cut:
         await exchange.send_answer(answer, only=min(self.after, max(len(answer.body) - 1, 0)))
         await exchange.connection.flushed()
         if self.how == "reset":
-            exchange.connection.reset()
+            await exchange.connection.reset()
         else:
-            exchange.connection.close()
+            await exchange.connection.close()
 
 
 @attrs.frozen

@@ -122,8 +122,6 @@ class Hub:
                 try:
                     listener.send(_packet(CONNECT))
                     await self._read(socket, listener)
-                except WebSocketDisconnect:
-                    pass  # the client's way of leaving
                 finally:
                     self._listeners.remove(listener)
                     tasks.cancel_scope.cancel()
@@ -140,8 +138,8 @@ class Hub:
             listener.send(_packet(HEARTBEAT))
 
     async def _read(self, socket: WebSocket, listener: Listener) -> None:
-        while True:
-            kind, number, _, data = _split(await socket.receive_text())
+        while (message := await socket.receive())["type"] == "websocket.receive":
+            kind, number, _, data = _split(message.get("text") or "")
             if kind != EVENT:
                 continue
             outcome = self._receive(listener, data)
