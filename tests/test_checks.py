@@ -219,8 +219,13 @@ def nested(depth: int) -> dict[str, Any]:
         ({"shot": "\ud800"}, "attributes cannot be written as JSON"),
         pytest.param(
             {"shot": "x" * (10 << 20)},
-            "attributes have 10485772 bytes as JSON; at most 1048576 are allowed",
+            "attributes have more than the 1048576 bytes of JSON that are allowed",
             id="10 MB",
+        ),
+        pytest.param({"a": [1.5] * 300_000}, "attributes have more than the 1048576 bytes", id="numbers"),
+        pytest.param({"a": [["x" * 1000] * 1000] * 2}, "attributes have more than the 1048576", id="lists"),
+        pytest.param(
+            {"x" * 600_000: {"y" * 600_000: 1}}, "attributes have more than the 1048576", id="names"
         ),
         (nested(100_000), "attributes cannot be written as JSON"),
     ],
@@ -229,6 +234,18 @@ def test_bad_attributes_are_named(value: Any, complaint: str) -> None:
     """Attributes that JSON or a database cannot hold, or that are too large, are refused."""
     with refused(complaint):
         checks.json_mapping(value)
+
+
+@pytest.mark.parametrize("room", [0, 1])
+def test_attributes_at_their_limit(room: int) -> None:
+    """Attributes may have exactly as many bytes as allowed."""
+    fits = {"shot": "ä" * ((checks.MAX_TEXT - len('{"shot": ""}')) // 2)}
+    assert len(json.dumps(fits, ensure_ascii=False).encode()) == checks.MAX_TEXT
+    if room:
+        assert checks.json_mapping(fits) == fits
+    else:
+        with refused("attributes have more than"):
+            checks.json_mapping({"shot": fits["shot"] + "a"})
 
 
 def test_a_backslash_is_no_nul() -> None:

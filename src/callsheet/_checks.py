@@ -110,17 +110,36 @@ def json_mapping(value: Any, field: str = "attributes") -> dict[str, Any]:
         raise InvalidRequest(f"{field} must be a mapping, not {type(value).__name__}")
     for name in value:
         text(name, f"{field}: the name {name!r}")
+    too_long = f"{field} have more than the {MAX_TEXT} bytes of JSON that are allowed"
+    # Encoding what is far too long would hold up the loop.
+    if not _may_fit(value):
+        raise InvalidRequest(too_long)
     try:
         encoded = json.dumps(dict(value), allow_nan=False, ensure_ascii=False)
         length = len(encoded.encode())
     except (TypeError, ValueError, RecursionError) as exc:
         raise InvalidRequest(f"{field} cannot be written as JSON: {exc}") from exc
     if length > MAX_TEXT:
-        raise InvalidRequest(f"{field} have {length} bytes as JSON; at most {MAX_TEXT} are allowed")
+        raise InvalidRequest(too_long)
     if NUL_IN_JSON.search(encoded):
         raise InvalidRequest(f"{field} hold a NUL character")
     decoded: dict[str, Any] = json.loads(encoded)
     return decoded
+
+
+def _may_fit(value: Mapping[Any, Any]) -> bool:
+    """Tell whether the value may have no more bytes than allowed, each character or member being one."""
+    left = MAX_TEXT
+    rest: list[Any] = [value]
+    while rest and left >= 0:
+        inner: Any = rest.pop()
+        left -= len(inner)
+        if isinstance(inner, Mapping):
+            rest += [name for name in inner if isinstance(name, str)]
+            inner = inner.values()
+        if not isinstance(inner, str):
+            rest += [one for one in inner if isinstance(one, str | list | tuple | Mapping)]
+    return left >= 0
 
 
 def job_id(job: Job | str, tracker: str) -> str:

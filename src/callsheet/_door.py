@@ -55,7 +55,7 @@ class Door:
         provider = self.provider
         for word in (call, *(f"{of or call}({argument}=)" for argument in arguments)):
             if word not in provider.capabilities:
-                hint = provider.hints.get(word) or provider.hints.get(of or call, "")
+                hint = provider.hints.get(word) or provider.hints.get(word.partition("(")[0], "")
                 raise Unsupported(word, hint=hint, provider=provider.name)
 
     def job_id(self, job: Job | str) -> str:

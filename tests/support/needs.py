@@ -13,7 +13,7 @@ from callsheet import Client, Job, NewJob, Unsupported
 from callsheet.abc import CAPABILITIES
 from rig import Rig
 
-__all__ = ["ATTEMPTS", "assert_refused", "needs"]
+__all__ = ["ATTEMPTS", "assert_refused", "attempt", "needs"]
 
 Attempt: TypeAlias = Callable[[Client[Any], Job], Awaitable[object]]
 Test: TypeAlias = Callable[..., Awaitable[None]]
@@ -91,10 +91,11 @@ ATTEMPTS: dict[str, Attempt] = {
     "locations.list": lambda client, job: client.locations.list().first(),
     "locations.get": lambda client, job: client.locations.get("loc-1"),
 }
-"""The smallest call that needs each word of `CAPABILITIES`; those with an argument are made by `_attempt`."""
+"""The smallest call that needs each word of `CAPABILITIES`; those with an argument are made by `attempt`."""
 
 
-def _attempt(word: str) -> Attempt:
+def attempt(word: str) -> Attempt:
+    """Return the smallest call that needs the word."""
     if word in ATTEMPTS:
         return ATTEMPTS[word]
     call, _, argument = word.removesuffix("=)").partition("(")
@@ -112,7 +113,7 @@ async def assert_refused(rig: Rig, word: str) -> None:
     before = await rig.snapshot()
     async with rig.another_client() as client:
         with pytest.raises(Unsupported) as caught:
-            await _attempt(word)(client, job)
+            await attempt(word)(client, job)
     error, hints = caught.value, rig.kind.hints
     assert (error.provider, error.call) == (rig.name, word)
     assert error.hint == hints.get(word, hints.get(word.partition("(")[0], ""))
