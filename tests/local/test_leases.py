@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import threading
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 import time_machine
 
-from callsheet import Conflict, JobState, LeaseLost, NewJob, NotFound
+from callsheet import Conflict, JobState, LeaseLost, NewJob, NotFound, Timeout
 from callsheet.abc import Claim, JobChanges, JobFilter
 from callsheet.providers.local import LocalProvider, _leases
 from local.tools import Make, plans
@@ -274,6 +276,28 @@ async def test_worker_on_a_full_disk_does_not_hide_jobs(
         "jobs of silent workers could not be marked as lost: no room"
     ]
     assert await state(provider, claimed.job.id) == ("failed", "lost", 2)
+
+
+async def test_look_that_must_reap_ends_by_its_deadline(
+    directory: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Declaring jobs lost counts as a part of the read that does it."""
+    leave = threading.Event()
+
+    def stuck(_: object, wanted: list[None]) -> list[None]:
+        leave.wait(10)
+        return wanted
+
+    monkeypatch.setattr(_leases, "reap", stuck)
+    async with LocalProvider(directory, timeout=0.3) as provider:
+        claimed = await claim(provider)
+        clock.seconds += 76
+        try:
+            with pytest.raises(Timeout, match=r"did not answer within 0\.3 s"):
+                with anyio.fail_after(0.3 + 2):
+                    await provider.get_jobs([claimed.job.id])
+        finally:
+            leave.set()
 
 
 async def test_looking_for_lost_jobs_is_four_looks_into_an_index(provider: LocalProvider) -> None:

@@ -269,6 +269,20 @@ async def test_close_does_what_was_begun(directory: Path) -> None:
     assert len(made) == 20
 
 
+async def test_write_that_comes_too_late_is_refused(directory: Path) -> None:
+    """Who begins to write while the tracker is being closed is told at once, and nothing is done."""
+    provider = LocalProvider(directory)
+    await provider.open()
+    writer = provider._store._writer
+    assert writer is not None
+    assert await writer.aclose()
+    with pytest.raises(ConfigError, match="was closed") as caught:
+        await provider.create_jobs([NewJob(name="late", idempotency_key="k")])
+    assert (caught.value.outcome, caught.value.idempotency_key) == (Outcome.NOT_DONE, None)
+    assert await names(provider._store) == []
+    await provider.aclose()
+
+
 async def test_closed_tracker_says_so(directory: Path) -> None:
     """Before `open` and after `aclose`, which may come twice, calls end with a clear error."""
     provider = LocalProvider(directory)

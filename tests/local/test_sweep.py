@@ -126,6 +126,6 @@ async def test_look_is_one_search_by_index(provider: LocalProvider, make: Make) 
     looks = [step for step in steps if "seq" in step]
     assert looks == [
         "SEARCH jobs USING INDEX jobs_seq (seq>?)",
-        "SEARCH tombstones USING INDEX ix_tombstones_seq (seq>?)",
+        "SEARCH tombstones USING COVERING INDEX ix_tombstones_seq (seq>?)",
     ]
     assert [step for step in steps if step.startswith(("SCAN jobs", "SCAN tombstones"))] == []

@@ -226,11 +226,15 @@ class LocalProvider(Provider):
             _leases.check(db)
             return read(db, *args, **kwargs)
 
+        deadline = anyio.current_time() + self._timeout
         try:
             return await self._store.read(checked)
         except _leases.Expired:
+            pass
+        with anyio.move_on_at(deadline):
             await self._reap()
-        return await self._store.read(read, *args, **kwargs)
+            return await self._store.read(read, *args, **kwargs)
+        raise Timeout(f"the local tracker did not answer within {self._timeout:g} s", provider="local")
 
     async def _reap(self) -> None:
         try:

@@ -12,7 +12,7 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 
-from callsheet._errors import CallsheetError, Outcome, Timeout, Unavailable
+from callsheet._errors import CallsheetError, ConfigError, Outcome, Timeout, Unavailable
 from callsheet.providers.local._database import Database, Transaction
 
 __all__ = ["BATCH", "Write", "Writer"]
@@ -101,12 +101,18 @@ class Writer:
             # Even if this caller is cancelled: the others rely on it.
             calls, self._gathering = self._gathering, []
             with self._changed:
-                self._waiting += calls
-                self._changed.notify()
+                if self._closing:
+                    # The thread may have looked for the last time.
+                    for late in calls:
+                        late.error = ConfigError("the local tracker was closed", provider="local")
+                        late.done.set()
+                else:
+                    self._waiting += calls
+                    self._changed.notify()
 
     def _withdraw(self, call: _Call) -> bool:
         with self._changed:
-            if call.taken:
+            if call.taken or call.done.is_set():
                 return False
             (self._gathering if call in self._gathering else self._waiting).remove(call)
             return True
