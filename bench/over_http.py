@@ -44,8 +44,8 @@ Send = Callable[[str, bytes], Awaitable[None]]
 @asynccontextmanager
 async def callsheet(url: str, connections: int) -> AsyncIterator[Send]:
     """Our own road."""
-    from callsheet._http import Http
-    from callsheet._transport import HttpOptions
+    from callsheet._http._client import Http
+    from callsheet._http._options import HttpOptions
 
     async with Http(url, provider="bench", options=HttpOptions(connections=connections)) as http:
 
@@ -176,8 +176,8 @@ async def large(client: str, url: str, path: Path) -> None:
                 yield chunk
 
     if client == "callsheet":
-        from callsheet._http import Http
-        from callsheet._messages import Body
+        from callsheet._http._client import Http
+        from callsheet._http._messages import Body
 
         async with Http(url, provider="bench") as http:
             METER.start()

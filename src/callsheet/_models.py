@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import attrs
 
@@ -323,11 +323,16 @@ class Transfer:
     total: int
 
 
+@runtime_checkable
 class Transport(Protocol):
-    """What callsheet needs of an HTTP transport; any transport of httpx fits."""
+    """Carries one HTTP request; any asynchronous httpx transport fits.
+
+    Hand one in with `transport=` to record, replay or reroute what callsheet sends. It is closed together
+    with the client.
+    """
 
     async def handle_async_request(self, request: Any, /) -> Any:
-        """Send the request and return the response, with its body as a stream."""
+        """Send an `httpx.Request` and return an `httpx.Response` with an unread stream."""
         ...
 
     async def aclose(self) -> None:

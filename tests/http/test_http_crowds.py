@@ -14,8 +14,8 @@ import anyio
 import pytest
 import trustme
 
-from callsheet._http import Http
-from callsheet._pool import Pool
+from callsheet._http._client import Http
+from callsheet._http._pool import Pool
 from support import crowdserver, leaks, scale
 from support.roads import Road
 

@@ -14,8 +14,8 @@ import pytest
 
 from callsheet import _errors as errors
 from callsheet._errors import Outcome
-from callsheet._messages import Answer
-from callsheet._retry import Retry
+from callsheet._http._messages import Answer
+from callsheet._http._retry import Retry
 from faultserver import FaultServer, Line, always, answer, chunked, in_turn, once
 from support.roads import Road
 

@@ -13,8 +13,8 @@ import pytest
 
 from callsheet import _errors as errors
 from callsheet._errors import Outcome
-from callsheet._messages import Body
-from callsheet._pool import Pool
+from callsheet._http._messages import Body
+from callsheet._http._pool import Pool
 from faultserver import FaultServer, Line, always, answer, chunked
 from support.roads import Road, until
 
@@ -191,7 +191,7 @@ async def test_early_closed_and_never_read(road: Road) -> None:
 def test_the_package_imports_no_http_library() -> None:
     """`import callsheet` costs no httpx, and the transport's protocol does not either."""
     code = (
-        "import sys, callsheet, callsheet._transport;"
+        "import sys, callsheet, callsheet._http._options;"
         "print(sorted({'httpx', 'httpcore', 'h11', 'ssl'} & set(sys.modules) - {'ssl'}))"
     )
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -11,9 +11,9 @@ import pytest
 
 from callsheet import _errors as errors
 from callsheet._errors import Outcome
-from callsheet._http import Http
-from callsheet._messages import Body
-from callsheet._retry import Budget, Retry, retry_after
+from callsheet._http._client import Http
+from callsheet._http._messages import Body
+from callsheet._http._retry import Budget, Retry, retry_after
 from faultserver import FaultServer, Line, Play, always, answer, in_turn, once
 from support.roads import Road
 

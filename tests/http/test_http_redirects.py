@@ -11,10 +11,10 @@ import pytest
 
 from callsheet import _errors as errors
 from callsheet._errors import Outcome
-from callsheet._messages import Answer, Auth, Body, Request
-from callsheet._network import Network
+from callsheet._http._messages import Answer, Auth, Body, Request
+from callsheet._http._network import Network
+from callsheet._http._retry import Retry
 from callsheet._redaction import Secret
-from callsheet._retry import Retry
 from faultserver import Authority, FaultServer, Line, Play, always, answer
 from support.roads import Road
 
@@ -267,7 +267,7 @@ async def test_several_addresses_are_tried(road: Road, monkeypatch: pytest.Monke
                 raise OSError("no such name")
             return [(2, 1, 6, "", (address, port)) for address in ("127.0.0.2", "127.0.0.1")]
 
-        monkeypatch.setattr("callsheet._network.anyio.getaddrinfo", look_up)
+        monkeypatch.setattr("callsheet._http._network.anyio.getaddrinfo", look_up)
         async with road("http://localhost:1", allow_http=True) as http:
             assert (await http.send("GET", f"http://store.example:{store.port}/")).body == b"fine"
             with pytest.raises(errors.TransportError, match="no connection: no such name"):

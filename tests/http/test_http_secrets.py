@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callsheet import _errors as errors
-from callsheet._messages import Auth, Request
+from callsheet._http._messages import Auth, Request
+from callsheet._http._options import HttpOptions
 from callsheet._redaction import Secret, clean, excerpt
-from callsheet._transport import HttpOptions
 from faultserver import FaultServer, Line, always, answer
 from support.loopwatch import LoopWatch
 from support.roads import Road

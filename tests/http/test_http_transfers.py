@@ -13,7 +13,7 @@ import pytest
 
 from callsheet import _errors as errors
 from callsheet._errors import Outcome
-from callsheet._messages import Body
+from callsheet._http._messages import Body
 from faultserver import FaultServer, Line, always, answer, chunked, in_turn, once
 from support.roads import Road
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callsheet import _errors as errors
-from callsheet._urls import Url, matrix, query, reach_of, segment
+from callsheet._http._urls import Url, matrix, query, reach_of, segment
 from faultserver import FaultServer, always, answer
 from support.roads import Road
 

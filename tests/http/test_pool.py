@@ -10,8 +10,8 @@ import anyio
 import httpx
 import pytest
 
-from callsheet._pool import Pool
-from callsheet._transport import HttpOptions
+from callsheet._http._options import HttpOptions
+from callsheet._http._pool import Pool
 from faultserver import Authority, FaultServer, Line, Play, always, answer, chunked, in_turn, once
 from support.roads import until
 

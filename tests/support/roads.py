@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import anyio
 import attrs
 
-from callsheet._http import Http
-from callsheet._retry import Retry
-from callsheet._transport import HttpOptions
+from callsheet._http._client import Http
+from callsheet._http._options import HttpOptions
+from callsheet._http._retry import Retry
 
 __all__ = ["QUICK", "Road", "make_road", "until"]
 

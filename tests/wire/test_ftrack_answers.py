@@ -17,8 +17,8 @@ from callsheet import (
     ResponseError,
     Unavailable,
 )
-from callsheet._messages import Answer
-from callsheet._urls import Url
+from callsheet._http._messages import Answer
+from callsheet._http._urls import Url
 from callsheet.providers.ftrack._answers import Results, error_of, spelt_out
 
 

@@ -17,9 +17,9 @@ from typing import Any, ClassVar, Self, overload
 from zoneinfo import ZoneInfo
 
 from callsheet._errors import ConfigError, InvalidRequest
+from callsheet._http._options import HttpOptions
 from callsheet._models import Component, Job, Location, Transport
 from callsheet._redaction import Secret
-from callsheet._transport import HttpOptions
 from callsheet.abc import CAPABILITIES
 from callsheet.providers.ftrack import details
 from callsheet.providers.ftrack._operations import Operation, create, delete, query, reference, update

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from callsheet._errors import CallsheetError, Conflict, Denied, Outcome, ResponseError
-from callsheet._messages import Answer, error_for
+from callsheet._http._messages import Answer, error_for
 
 __all__ = ["Results", "error_of", "spelt_out"]
 
@@ -23,6 +23,8 @@ _KINDS: dict[str, type[ResponseError]] = {
 }
 _KEYS = {"JobComponent": ("component_id", "job_id"), "Metadata": ("parent_id", "key")}
 """Types whose entities are not told apart by an `id`."""
+
+_NESTED = {dict, list}
 
 
 def error_of(answer: Answer) -> CallsheetError | None:
@@ -120,19 +122,21 @@ def spelt_out(answer: Any) -> Any:
     stack: list[Any] = [answer]
     while stack:
         node = stack.pop()
-        is_mapping = isinstance(node, dict)
-        inside = [
-            value for value in (node.values() if is_mapping else node) if isinstance(value, dict | list)
-        ]
-        stack += reversed(inside)
+        is_mapping = type(node) is dict
+        inside = [value for value in (node.values() if is_mapping else node) if type(value) in _NESTED]
+        if inside:
+            stack += reversed(inside)
         if is_mapping and "__entity_type__" in node:
             key = _identity(node)
-            for name, value in known.get(key, {}).items():
-                node.setdefault(name, value)
+            if key in known:
+                for name, value in known[key].items():
+                    node.setdefault(name, value)
             known[key] = node
     return answer
 
 
 def _identity(entity: dict[str, Any]) -> tuple[Any, ...]:
     kind = entity["__entity_type__"]
-    return kind, *(entity.get(name) for name in _KEYS.get(kind, ("id",)))
+    if kind not in _KEYS:
+        return kind, entity.get("id")
+    return kind, *(entity.get(name) for name in _KEYS[kind])

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
-from callsheet._download import Download
 from callsheet._errors import Denied, InvalidResponse, NotFound, TransportError
+from callsheet._http._download import Download
 from callsheet._models import Component
 from callsheet.providers.ftrack._query import Query, field
 from callsheet.providers.ftrack._server import PAGE, Server

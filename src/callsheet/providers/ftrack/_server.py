@@ -15,10 +15,10 @@ from typing import Any, TypeAlias, TypeVar
 import attrs
 
 from callsheet._errors import CallsheetError, NotFound
-from callsheet._http import Http
+from callsheet._http._client import Http
+from callsheet._http._options import HttpOptions
 from callsheet._redaction import Secret
 from callsheet._threads import Threads
-from callsheet._transport import HttpOptions
 from callsheet.providers.ftrack._answers import Results, error_of
 from callsheet.providers.ftrack._locks import Locks
 from callsheet.providers.ftrack._operations import Operation, encode, query

@@ -24,7 +24,7 @@ from callsheet._errors import (
     Unavailable,
 )
 from callsheet._files import CHUNK, File, Reader
-from callsheet._messages import Answer, Body
+from callsheet._http._messages import Answer, Body
 from callsheet.abc import Progress
 from callsheet.providers.ftrack._journal import Journal, Session
 from callsheet.providers.ftrack._operations import Operation, query

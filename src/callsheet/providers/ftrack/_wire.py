@@ -53,6 +53,9 @@ _ONE_NUMBER = re.compile(r"(?:[^%]|%%)*%0?\d{0,2}d(?:[^%]|%%)*", re.DOTALL)
 _CONTAINERS = {"SequenceComponent", "ContainerComponent"}
 
 
+_NUMBERS = {int, float}
+
+
 # -- times ---------------------------------------------------------------------------------------------------
 
 
@@ -114,13 +117,14 @@ def _end(theirs: datetime | None, ours: datetime | None) -> datetime | None:
 
 def _after(created: datetime | None, seconds: Any) -> datetime | None:
     number = _number(seconds, 1e10)
-    return None if created is None or number is None else created + timedelta(seconds=number)
+    if created is None or number is None:
+        return None
+    return created + timedelta(seconds=number) if number else created
 
 
 def _number(value: Any, most: float) -> Any:
-    # Another program may have put anything here.
-    known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return value if known and 0 <= value <= most else None
+    # Another program may have put anything here; NaN is not within any bounds.
+    return value if type(value) in _NUMBERS and 0 <= value <= most else None
 
 
 def _text(value: Any) -> str | None:

@@ -120,7 +120,9 @@ def read_time(value: Any, zone: tzinfo) -> datetime | None:
     if value is None:
         return None
     moment = datetime.fromisoformat(value["value"] if isinstance(value, dict) else value)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
 def _data(value: Any, _: Any) -> Any:

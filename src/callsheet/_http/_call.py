@@ -9,10 +9,10 @@ import anyio
 import attrs
 
 from callsheet._errors import CallsheetError, InvalidRequest, Outcome, ResponseError
-from callsheet._messages import Body
+from callsheet._http._messages import Body
+from callsheet._http._trail import Trail, worse
+from callsheet._http._urls import Url
 from callsheet._redaction import Secret
-from callsheet._trail import Trail, worse
-from callsheet._urls import Url
 
 __all__ = ["Call", "checked_headers"]
 

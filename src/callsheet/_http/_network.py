@@ -15,9 +15,9 @@ from typing import Any
 import anyio
 import httpcore
 
-from callsheet._background import in_trio
-from callsheet._trail import Trail
-from callsheet._urls import reach_of
+from callsheet._http._background import in_trio
+from callsheet._http._trail import Trail
+from callsheet._http._urls import reach_of
 
 __all__ = ["Network"]
 

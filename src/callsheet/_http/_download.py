@@ -10,8 +10,8 @@ from typing import Self
 import attrs
 
 from callsheet._errors import CallsheetError
-from callsheet._exchange import Reply
-from callsheet._failures import FAILURES
+from callsheet._http._exchange import Reply
+from callsheet._http._failures import FAILURES
 
 __all__ = ["Download", "Opened", "part_of"]
 

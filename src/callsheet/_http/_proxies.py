@@ -8,10 +8,10 @@ import urllib.request
 import httpcore
 import httpx
 
-from callsheet._network import Network
+from callsheet._http._network import Network
+from callsheet._http._options import proxy_url
+from callsheet._http._urls import is_loopback
 from callsheet._redaction import Secret
-from callsheet._transport import proxy_url
-from callsheet._urls import is_loopback
 
 __all__ = ["connection_through", "proxy_for"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import anyio
 
 from callsheet._errors import ConfigError, InvalidRequest, InvalidResponse
-from callsheet._urls import Url, is_address, is_loopback, reach_of
+from callsheet._http._urls import Url, is_address, is_loopback, reach_of
 
 __all__ = ["Origins"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from callsheet._urls import Url
+from callsheet._http._urls import Url
 
 __all__ = ["Refused", "Way"]
 

@@ -6,35 +6,19 @@ import importlib.util
 import math
 import os
 import ssl
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
 
 from callsheet._errors import ConfigError
+from callsheet._http._retry import Retry
+from callsheet._models import Transport
 from callsheet._redaction import Secret
-from callsheet._retry import Retry
 
 __all__ = ["HttpOptions", "Transport", "proxy_url"]
 
 PROXIES = {"http", "https", "socks5", "socks5h"}
-
-
-@runtime_checkable
-class Transport(Protocol):
-    """Carries one HTTP request; any asynchronous httpx transport fits.
-
-    Hand one in with `transport=` to record, replay or reroute what callsheet sends. It is closed together
-    with the client.
-    """
-
-    async def handle_async_request(self, request: Any, /) -> Any:
-        """Send an `httpx.Request` and return an `httpx.Response` with an unread stream."""
-        ...
-
-    async def aclose(self) -> None:
-        """Close every connection."""
-        ...
 
 
 def _seconds(_: object, field: attrs.Attribute[float], value: object) -> None:

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 import httpx
 
-from callsheet._decoding import Damaged, Incomplete
 from callsheet._errors import CallsheetError, InvalidResponse, Timeout, TransportError
-from callsheet._exchange import Stalled, TooLarge
-from callsheet._messages import Request
+from callsheet._http._decoding import Damaged, Incomplete
+from callsheet._http._exchange import Stalled, TooLarge
+from callsheet._http._messages import Request
+from callsheet._http._trail import Trail
 from callsheet._redaction import clean
-from callsheet._trail import Trail
 
 __all__ = ["FAILURES", "failure"]
 

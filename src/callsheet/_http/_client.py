@@ -18,8 +18,6 @@ from typing import Self, TypeVar
 
 import anyio
 
-from callsheet._call import Call, checked_headers
-from callsheet._download import Download, Opened, part_of
 from callsheet._errors import (
     CallsheetError,
     ConfigError,
@@ -27,17 +25,19 @@ from callsheet._errors import (
     Timeout,
     TransportError,
 )
-from callsheet._exchange import Reply, Sending, exchange, make_transport
-from callsheet._failures import FAILURES, failure
-from callsheet._messages import Answer, Auth, Body, Check, Request, error_for
-from callsheet._origins import Origins
+from callsheet._http._call import Call, checked_headers
+from callsheet._http._download import Download, Opened, part_of
+from callsheet._http._exchange import Reply, Sending, exchange, make_transport
+from callsheet._http._failures import FAILURES, failure
+from callsheet._http._messages import Answer, Auth, Body, Check, Request, error_for
+from callsheet._http._options import HttpOptions, Transport
+from callsheet._http._origins import Origins
+from callsheet._http._redirects import Refused, Way
+from callsheet._http._renewal import Renewal
+from callsheet._http._retry import Budget, retry_after, worth_repeating
+from callsheet._http._trail import Trail
 from callsheet._otel import Span, span
 from callsheet._redaction import Secret, clean
-from callsheet._redirects import Refused, Way
-from callsheet._renewal import Renewal
-from callsheet._retry import Budget, retry_after, worth_repeating
-from callsheet._trail import Trail
-from callsheet._transport import HttpOptions, Transport
 
 __all__ = ["Http"]
 

@@ -21,9 +21,9 @@ from callsheet._errors import (
     ResponseError,
     Unavailable,
 )
+from callsheet._http._retry import retry_after
+from callsheet._http._urls import Url
 from callsheet._redaction import Secret, clean, excerpt
-from callsheet._retry import retry_after
-from callsheet._urls import Url
 
 __all__ = ["Answer", "Auth", "Body", "Check", "Request", "error_for"]
 

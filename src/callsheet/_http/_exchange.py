@@ -10,13 +10,13 @@ from typing import Self
 import anyio
 import httpx
 
-from callsheet._decoding import Damaged, Gunzip, Incomplete
 from callsheet._errors import ConfigError, IntegrityError
-from callsheet._messages import Body, Request
-from callsheet._pool import Pool, PoolBody
+from callsheet._http._decoding import Damaged, Gunzip, Incomplete
+from callsheet._http._messages import Body, Request
+from callsheet._http._options import HttpOptions, Transport
+from callsheet._http._pool import Pool, PoolBody
+from callsheet._http._trail import Trail
 from callsheet._redaction import Secret
-from callsheet._trail import Trail
-from callsheet._transport import HttpOptions, Transport
 
 __all__ = ["Reply", "Sending", "Stalled", "TooLarge", "exchange", "make_transport"]
 

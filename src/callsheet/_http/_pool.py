@@ -23,13 +23,13 @@ import attrs
 import httpcore
 import httpx
 
-from callsheet._background import Background
-from callsheet._network import Network
-from callsheet._proxies import connection_through, proxy_for
+from callsheet._http._background import Background
+from callsheet._http._network import Network
+from callsheet._http._options import HttpOptions
+from callsheet._http._proxies import connection_through, proxy_for
+from callsheet._http._tls import tls_context
+from callsheet._http._trail import Trail
 from callsheet._threads import Threads
-from callsheet._tls import tls_context
-from callsheet._trail import Trail
-from callsheet._transport import HttpOptions
 
 __all__ = ["Pool", "PoolBody"]
 
