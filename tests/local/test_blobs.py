@@ -152,6 +152,27 @@ async def test_key_returns_its_component_without_reading(
         await upload(b"other", key="k")
 
 
+async def test_key_used_twice_at_the_same_time_makes_one_component(provider: LocalProvider) -> None:
+    """Of uploads that both began before the other had ended, the key belongs to one; a stranger is refused."""
+    made: list[Component] = []
+    refused: list[Conflict] = []
+
+    async def upload(name: str) -> None:
+        try:
+            file = File(CONTENT, name=name)
+            made.append(await provider.upload(file, location=None, key="k", progress=unseen))
+        except Conflict as exc:
+            refused.append(exc)
+
+    async with anyio.create_task_group() as tasks:
+        for name in ("a", "a", "a", "b", "b", "b"):
+            tasks.start_soon(upload, name)
+    assert made == [made[0]] * 3
+    assert [str(error) for error in refused] == ["the idempotency key 'k' was used with another request"] * 3
+    page = await provider.page_components(job_id=None, location_id=None, after=None, size=9)
+    assert page.items == made[:1]
+
+
 async def test_upload_holds_two_chunks_at_most(provider: LocalProvider, tmp_path: Path) -> None:
     """Memory does not grow with the file."""
     path = tmp_path / "large"
