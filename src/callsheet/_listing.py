@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
 import anyio
+import anyio.lowlevel
 import attrs
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -182,7 +183,12 @@ class Listing(Generic[T]):
 
     async def _take(self) -> Slice[T]:
         assert self._ahead is not None
-        found = await self._ahead.receive()
+        try:
+            found = await self._ahead.receive()
+        except anyio.EndOfStream:
+            # The reader-ahead was cancelled with us, and its end reached us first (on asyncio).
+            await anyio.lowlevel.checkpoint()
+            return await self._ask(self._next)
         if isinstance(found, Exception):
             raise found
         return found

@@ -413,6 +413,16 @@ async def test_cancelled_between_pages(rig: Rig, jobs: list[Job]) -> None:
         assert await read(listing) == jobs[14::-1]
 
 
+async def test_reading_on_under_a_shield(rig: Rig, client: Client[Any], jobs: list[Job]) -> None:
+    """Whoever is cancelled while he reads ahead may read the rest under a shield."""
+    with anyio.CancelScope() as scope:
+        async with client.jobs.list(page_size=4) as listing:
+            first = await anext(listing)
+            scope.cancel()
+            with anyio.CancelScope(shield=True):
+                assert [first, *await listing.collect()] == jobs[::-1]
+
+
 # -- while the jobs come and go (P7) -------------------------------------------------------------------------
 
 
