@@ -153,7 +153,7 @@ async def test_key_returns_its_component_without_reading(
 
 
 async def test_key_used_twice_at_the_same_time_makes_one_component(provider: LocalProvider) -> None:
-    """Of uploads that both began before the other had ended, the key belongs to one; a stranger is refused."""
+    """Of uploads that began before any had ended, the key belongs to one file; another is refused."""
     made: list[Component] = []
     refused: list[Conflict] = []
 
