@@ -266,6 +266,64 @@ async def test_progress_from_a_thread(rig: Rig) -> None:
 
 
 @needs("track")
+async def test_progress_from_a_thread_that_the_loop_waits_for(rig: Rig, client: Client[Any]) -> None:
+    """A report never waits for the loop: a block that joins its thread without awaiting does not hang."""
+    async with client.jobs.track("render") as tracked:
+        own = threading.Thread(target=tracked.progress, args=(0.5, "from a thread"), daemon=True)
+        own.start()
+        own.join(10)
+        assert not own.is_alive()
+    assert tracked.job.message == "from a thread"
+
+
+@needs("track")
+async def test_an_update_is_newer_than_an_earlier_report(rig: Rig, client: Client[Any]) -> None:
+    """A report that was not yet sent when the block updates the same fields never overwrites them."""
+    with ends_with(NoLicence):
+        async with client.jobs.track("render") as tracked:
+            tracked.progress(0.5, "older")
+            await tracked.update(progress=0.75)
+            tracked.progress(0.8, "newest")
+            await tracked.update(progress=0.9)
+            render()
+    final = await client.jobs.get(tracked.job)
+    assert (final.state, final.progress, final.message) == (JobState.FAILED, 0.9, "newest")
+
+
+@needs("track")
+async def test_an_update_is_newer_than_a_report_that_failed(rig: Rig) -> None:
+    """A report that could not be sent is not sent again over what the block has set meanwhile."""
+    provider = rig.wrapped()
+    held, updated = anyio.Event(), anyio.Event()
+
+    async def beat(real: Any, claim: Claim, changes: JobChanges) -> Any:
+        if changes.given().get("message") == "older" and not updated.is_set():
+            held.set()
+            await updated.wait()
+            raise Unavailable("for a moment")
+        return await real(claim, changes)
+
+    provider.on["beat_job"] = beat
+    async with Client(provider) as client:
+        async with client.jobs.track("render", **QUICK) as tracked:
+            tracked.progress(0.5, "older")
+            await held.wait()
+            await tracked.update(message="newer")
+            updated.set()
+        assert (await client.jobs.get(tracked.job)).message == "newer"
+
+
+@needs("track")
+async def test_an_end_set_by_the_block_outlives_its_later_updates(rig: Rig, client: Client[Any]) -> None:
+    """A job that its block has set failed stays so, whatever else the block says afterwards."""
+    async with client.jobs.track("render") as tracked:
+        await tracked.update(state=JobState.FAILED, problem="black frames")
+        await tracked.update(message="12 of 100 frames are black")
+    final = await client.jobs.get(tracked.job)
+    assert (final.state, final.problem) == (JobState.FAILED, "black frames")
+
+
+@needs("track")
 async def test_progress_that_makes_no_sense(rig: Rig, client: Client[Any]) -> None:
     """Bad progress is refused where it is reported, and changes nothing."""
     bad: list[Any] = [-0.1, 1.1, float("nan"), "half", True]
