@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +230,7 @@ class _Part:
         self._target = target
         self._component = component
         self._name = part_name(target.name)
+        self._has_its_name = False
         target.parent.mkdir(parents=True, exist_ok=True)
         self._folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -272,6 +273,7 @@ class _Part:
             os.replace(self._name, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         else:
             self._publish_as_new(name)
+        self._has_its_name = True
         os.fsync(self._folder)
 
     def _publish_as_new(self, name: str) -> None:
@@ -294,9 +296,13 @@ class _Part:
         return True
 
     def remove(self) -> None:
-        os.unlink(self._name, dir_fd=self._folder)
+        with suppress(FileNotFoundError):
+            os.unlink(self._name, dir_fd=self._folder)
 
     def close(self) -> None:
+        # Without a byte there is nothing to go on with.
+        if not self._has_its_name and os.fstat(self._file).st_size == 0:
+            self.remove()
         os.close(self._file)
         os.close(self._folder)
 
