@@ -6,12 +6,11 @@ import logging
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
 
 import anyio
-import anyio.from_thread
 import anyio.lowlevel
 import attrs
 from anyio.abc import TaskGroup
@@ -69,6 +68,8 @@ class Tracked:
         self._has_ended = False
         self._setting: JobState | Unset = UNSET
         self._pending = JobChanges()
+        self._overtaken: set[str] = set()
+        self._changing = threading.Lock()
         self._wake = anyio.Event()
         self._loop = anyio.lowlevel.current_token()
         self._thread = threading.get_ident()
@@ -85,11 +86,13 @@ class Tracked:
         given: dict[str, Any] = {"progress": value}
         if message is not None:
             given["message"] = message
-        self._pending = attrs.evolve(self._pending, **_checks.job_changes(given).given())
+        report = _checks.job_changes(given).given()
+        with self._changing:
+            self._pending = attrs.evolve(self._pending, **report)
         if threading.get_ident() == self._thread:
             self._wake.set()
         else:
-            anyio.from_thread.run_sync(self._wake_up, token=self._loop)
+            self._wake_soon()
 
     async def attach(self, files: Iterable[Any], **options: Any) -> list[Component]:
         """Attach files to the job, as `jobs.attach` does."""
@@ -102,16 +105,43 @@ class Tracked:
             LeaseLost: The job is another worker's by now.
         """
         checked = _checks.job_changes(changes)
+        self._overtake(set(checked.given()))
         self._setting = checked.state
         try:
             self.job = await self._provider.beat_job(self._claim, checked)
         finally:
             self._setting = UNSET
-        self._has_ended = self.job.ended and checked.state is self.job.state
+        self._has_ended = self.job.ended and (self._has_ended or checked.state is self.job.state)
         return self.job
 
     def _wake_up(self) -> None:
         self._wake.set()
+
+    def _wake_soon(self) -> None:
+        # anyio.from_thread waits for the loop, which may itself be waiting for this thread.
+        native: Any = self._loop.native_token
+        soon = getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
+        # A loop that has ended, and the block with it, has nobody to wake.
+        with suppress(RuntimeError):
+            soon(self._wake_up)
+
+    def _overtake(self, newer: set[str]) -> None:
+        """Forget what was reported before of these fields: it must not be sent after what is newer."""
+        with self._changing:
+            self._overtaken |= newer
+            self._pending = _without(self._pending, newer)
+
+    def _take(self) -> JobChanges:
+        with self._changing:
+            taken, self._pending = self._pending, JobChanges()
+            self._overtaken.clear()
+        return taken
+
+    def _put_back(self, sent: JobChanges) -> None:
+        # What is newer wins over what could not be sent.
+        with self._changing:
+            kept = _without(sent, self._overtaken)
+            self._pending = attrs.evolve(kept, **self._pending.given())
 
 
 class Tracking(AbstractAsyncContextManager[Tracked]):
@@ -196,7 +226,7 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
 
     async def _beat(self) -> None:
         tracked = self._tracked
-        sent, tracked._pending = tracked._pending, JobChanges()
+        sent = tracked._take()
         try:
             seen = await self._provider.beat_job(tracked._claim, sent)
             # An end that the block has set meanwhile is newer.
@@ -204,7 +234,7 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
         except LeaseLost as error:
             self._stop(error)
         except CallsheetError as error:
-            self._put_back(sent)
+            tracked._put_back(sent)
             if not self._in_trouble:
                 logger.warning("job %s cannot be reported on: %s; the work goes on", tracked.job.id, error)
             self._in_trouble = True
@@ -215,16 +245,12 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
                 self._stop(JobCancelled(f"job {tracked.job.id} was cancelled from elsewhere", provider=name))
         finally:
             if self._reporting.cancel_called:
-                self._put_back(sent)
+                tracked._put_back(sent)
 
     def _is_cancelled_from_elsewhere(self) -> bool:
         tracked = self._tracked
         own = tracked._has_ended or tracked._setting is JobState.CANCELLED
         return tracked.job.state is JobState.CANCELLED and self._options.on_cancel == "cancel" and not own
-
-    def _put_back(self, sent: JobChanges) -> None:
-        # What is newer wins over what could not be sent.
-        self._tracked._pending = attrs.evolve(sent, **self._tracked._pending.given())
 
     def _stop(self, error: CallsheetError) -> None:
         self._stopped = error
@@ -273,6 +299,10 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
                 return trouble
             else:
                 return None
+
+
+def _without(changes: JobChanges, names: set[str]) -> JobChanges:
+    return attrs.evolve(changes, **dict.fromkeys(names, UNSET))
 
 
 def _last_lines(error: BaseException) -> str:
