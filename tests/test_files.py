@@ -7,12 +7,14 @@ import io
 import os
 import re
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from callsheet._errors import IntegrityError, InvalidRequest
@@ -388,6 +390,35 @@ def frames(tmp_path: Path) -> Path:
     for frame in range(1001, 1011):
         (tmp_path / f"beauty.{frame:04d}.exr").write_bytes(b"x" * frame)
     return tmp_path / "beauty.%04d.exr"
+
+
+def opened_files() -> set[Path]:
+    """Return the files that this process has open."""
+    return {descriptor.resolve() for descriptor in Path("/proc/self/fd").iterdir()}
+
+
+async def test_a_source_that_hangs_is_left_behind(path: Path, threads: Threads) -> None:
+    """Whoever reads from a disk that hangs leaves at once; the file is closed when the disk answers."""
+    hanging, answered = threading.Event(), threading.Event()
+
+    def hang(chunk: bytes) -> None:
+        hanging.set()
+        answered.wait(30)
+
+    async def cancel(scope: anyio.CancelScope) -> None:
+        await anyio.to_thread.run_sync(hanging.wait, 30)
+        scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        with anyio.CancelScope() as scope:
+            tasks.start_soon(cancel, scope)
+            async with File(path).open(threads) as reader:
+                await reader.read(hang)
+    assert scope.cancelled_caught
+    assert path in opened_files()
+    answered.set()
+    assert await threads.aclose()
+    assert path not in opened_files()
 
 
 async def test_a_frame_sequence_is_its_frames(frames: Path, threads: Threads) -> None:

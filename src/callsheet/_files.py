@@ -6,6 +6,7 @@ import io
 import os
 import re
 import stat
+import threading
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -90,11 +91,11 @@ class File:
                 await stream.aclose()
             return
         handle, known = await threads.run(self._open, start)
+        reader = _BlockingReader(self, size, threads, handle, known, start)
         try:
-            yield _BlockingReader(self, size, threads, handle, known, start)
+            yield reader
         finally:
-            if handle is not self.source:
-                handle.close()
+            reader.close()
 
     def _measure(self) -> int:
         source = self.source
@@ -187,8 +188,12 @@ class _BlockingReader(Reader):
         super().__init__(file, size, threads)
         self._path = file.source if isinstance(file.source, Path) else None
         self._handle = handle
+        self._owned = handle is not file.source
         self._known = known
         self._left = size - start
+        self._lock = threading.Lock()
+        self._busy = False
+        self._closed = False
 
     @property
     def identity(self) -> tuple[str, int, int] | None:
@@ -197,7 +202,29 @@ class _BlockingReader(Reader):
         return str(self._path.absolute()), self._known.st_size, self._known.st_mtime_ns
 
     async def read(self, *sinks: Callable[[bytes], object]) -> bytes:
-        return await self._threads.run(self._read, sinks)
+        # A disk that hangs must not hold its reader beyond the stall limit. Only files that are ours to close
+        # are left behind: whoever opened one may go on to use it.
+        return await self._threads.run(self._read_alone, sinks, abandon=self._owned)
+
+    def close(self) -> None:
+        """Close the file now, or as soon as the thread that was left behind is done with it."""
+        with self._lock:
+            self._closed = True
+            if self._owned and not self._busy:
+                self._handle.close()
+
+    def _read_alone(self, sinks: tuple[Callable[[bytes], object], ...]) -> bytes:
+        with self._lock:
+            if self._closed:
+                return b""
+            self._busy = True
+        try:
+            return self._read(sinks)
+        finally:
+            with self._lock:
+                self._busy = False
+                if self._closed and self._owned:
+                    self._handle.close()
 
     def _read(self, sinks: tuple[Callable[[bytes], object], ...]) -> bytes:
         chunk = self._handle.read(min(CHUNK, self._left)) if self._left else b""
