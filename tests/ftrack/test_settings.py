@@ -121,3 +121,12 @@ async def test_another_user_needs_no_opening(sandbox: Sandbox) -> None:
         async with client.as_user("jane") as janes:
             assert (await janes.jobs.create("x")).user == "jane"
         assert (await client.jobs.create("x")).user == "sandbox"
+
+
+async def test_closing_what_was_never_opened(sandbox: Sandbox) -> None:
+    """A provider may be closed before it was opened, and twice after."""
+    provider = FtrackProvider(sandbox.url, user="sandbox", api_key=KEY)
+    await provider.aclose()
+    async with provider:
+        assert await provider.get_jobs([]) == []
+    await provider.aclose()

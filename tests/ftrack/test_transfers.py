@@ -284,6 +284,17 @@ async def test_a_key_of_a_large_file(client: Client[FtrackProvider], sandbox: Sa
     assert [request.method for request in sandbox.requests()] == ["POST"]
 
 
+async def test_keys_that_look_alike(client: Client[FtrackProvider], tmp_path: Path) -> None:
+    """The inputs of a job, and the frames of a sequence, have keys that no other call can have."""
+    sequence = frames(tmp_path, "a.%d.exr", 0, 1)
+    await client.components.upload(sequence, idempotency_key="k")
+    job = await client.jobs.create(
+        "x", files=[File(b"0", name="0"), File(b"1", name="1")], idempotency_key="k"
+    )
+    assert [part.name for part in await client.components.list(job).collect()] == ["0", "1"]
+    assert len(await client.provider.query("select id from Component")) == 5
+
+
 async def test_locations_that_keep_no_bytes(client: Client[FtrackProvider], sandbox: Sandbox) -> None:
     """Bytes go to `ftrack.server` alone; other places are refused, and places that do not exist not found."""
     (row,) = await client.provider.call(ftrack.create("Location", {"id": str(uuid.uuid4()), "name": "disk"}))

@@ -195,7 +195,13 @@ def test_where_a_component_is_besides_the_server() -> None:
     assert component_of(row).location_id == "cb268ecc-8809-11e3-a7e2-20c9d081909b"
 
 
-@pytest.mark.parametrize("note", ["", "text", "[]", "{", None, '{"checksum": 7, "created": 7}'])
+@pytest.mark.parametrize(
+    "note",
+    [
+        *("", "text", "[]", "{", None, '{"checksum": 7, "created": 7}'),
+        *('{"created": "soon"}', '{"created": "2024-05-01T10:00:00"}'),
+    ],
+)
 def test_a_note_that_makes_no_sense(note: str | None) -> None:
     """A note that another program spoilt counts as none."""
     row = {"id": "c", "metadata": [{"key": "callsheet", "value": note}]}

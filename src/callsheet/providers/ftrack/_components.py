@@ -81,15 +81,17 @@ class ComponentCalls(Provider):
                 found = await Uploads(server).store_new(file, id_, there, stack, progress)
                 if isinstance(found, Existing):
                     return _same(found, file.name, await file.measure(server.threads), key)
-                return await self._made(file_operations(server, found), found.id, [found])
+                row = await self._made(file_operations(server, found), found.id, [found])
+                return _same(Existing(row, found.checksum), found.name, found.size, key)
             size = await file.measure(server.threads)
             if rows := (await server.find(there)).rows(0):
                 return _same(Existing(rows[0]), file.name, size, key)
             frames = await store_frames(server, file, key, stack, progress)
-            return await self._made(sequence_operations(server, file, id_, frames), id_, frames)
+            row = await self._made(sequence_operations(server, file, id_, frames), id_, frames)
+            return _same(Existing(row), file.name, size, key)
 
-    async def _made(self, operations: Sequence[Operation], id_: str, stored: Sequence[Stored]) -> Component:
-        """Make the component of bytes that are stored, and return it."""
+    async def _made(self, operations: Sequence[Operation], id_: str, stored: Sequence[Stored]) -> Row:
+        """Make the component of bytes that are stored, and return its row."""
         there = _component(id_)
         try:
             results = await self._server.call([*operations, query(there)], name="create component")
@@ -107,7 +109,7 @@ class ComponentCalls(Provider):
             rows = (await self._server.find(there)).read(0, dict)
         if not rows:
             raise NotFound(f"component {id_!r} is gone", provider=self.name)
-        return _wire.component_of(rows[0])
+        return rows[0]
 
     async def _forget(self, stored: Sequence[Stored]) -> None:
         for one in stored:

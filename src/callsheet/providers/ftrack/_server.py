@@ -64,7 +64,6 @@ class Server:
         tracker: The same as callsheet's address.
         zone: The zone of its times, once it is open.
         reader: Reads a job's details.
-        threads: For reading files and writing journals.
         locks: Of jobs, by id.
     """
 
@@ -84,6 +83,7 @@ class Server:
         self.api_key = api_key
         self.zone: tzinfo = UTC
         self.locks = Locks()
+        self._threads: Threads | None = None
         self._given_zone = zone
         self._namespace = uuid.uuid5(uuid.NAMESPACE_URL, self.tracker)
         self._ahead = timedelta()
@@ -91,7 +91,7 @@ class Server:
 
     async def open(self) -> None:
         """Look whether the server is there, lets us in, and knows time zones."""
-        self.threads = Threads(8)
+        self._threads = Threads(8)
         await self.http.open()
         try:
             results = await self.call([{"action": "query_server_information"}], reads=True)
@@ -113,11 +113,19 @@ class Server:
 
     async def aclose(self) -> None:
         await self.http.aclose()
-        await self.threads.aclose()
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            await threads.aclose()
+
+    @property
+    def threads(self) -> Threads:
+        """For reading files and writing journals, while it is open."""
+        assert self._threads is not None
+        return self._threads
 
     def id_of(self, *key: str) -> str:
         """Return the id of what is made under a key: always the same on this server."""
-        return str(uuid.uuid5(self._namespace, "/".join(key)))
+        return str(uuid.uuid5(self._namespace, key[0] if len(key) == 1 else json.dumps(key)))
 
     def now(self) -> datetime:
         """Return the time by the server's clock, as far as it is known."""

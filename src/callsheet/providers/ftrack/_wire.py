@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import attrs
@@ -142,19 +142,26 @@ def component_of(row: Mapping[str, Any], *, job_id: str | None = None, role: str
     """Return the component of a row with the attributes of `COMPONENT`."""
     note = note_of(row)
     places = [place.get("location_id") for place in row.get("component_locations") or ()]
-    created = _text(note.get("created"))
     return Component(
         id=row["id"],
         raw=row,
         reader=read_component,
         name=f"{row.get('name') or ''}{row.get('file_type') or ''}" or row["id"],
-        size=row.get("size"),
+        size=None if row.get("size") is None else int(row["size"]),
         checksum=_text(note.get("checksum")),
         role=role,
         job_id=job_id,
         location_id=SERVER_LOCATION if SERVER_LOCATION in places else next(iter(places), None),
-        created_at=None if created is None else datetime.fromisoformat(created),
+        created_at=_moment(note.get("created")),
     )
+
+
+def _moment(text: Any) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return None if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def note_of(row: Mapping[str, Any]) -> Record:
