@@ -82,7 +82,7 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Print the benchmarks beside their references."""
     install_wheel(session, "test", "bench")
-    session.run("python", "bench", *session.posargs)
+    session.run("python", "bench", *session.posargs, env=vendors(session, "ftrack"))
 
 
 @nox.session
