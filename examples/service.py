@@ -12,6 +12,7 @@ One client serves all requests: it is opened when the service starts and closed 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -24,7 +25,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 import callsheet
-from callsheet import Client, Job
+from callsheet import Client, Job, JobState
+
+logger = logging.getLogger("service")
 
 
 @asynccontextmanager
@@ -39,18 +42,23 @@ async def create(request: Request) -> JSONResponse:
     """Start a job in the background and answer at once, with a link to it."""
     client: Client[Any] = request.state.client
     work: TaskGroup = request.state.work
-    wanted = json.loads(await request.body())
-    job = await client.jobs.create(wanted["name"], idempotency_key=request.headers.get("Idempotency-Key"))
-    work.start_soon(publish, client, job)
+    name = json.loads(await request.body()).get("name")
+    job = await client.jobs.create(name, idempotency_key=request.headers.get("Idempotency-Key"))
+    if job.state is JobState.QUEUED:  # a request that is repeated finds its job under way, or done
+        work.start_soon(publish, client, job)
     return JSONResponse(shown(job), status_code=202, headers={"Location": f"/jobs/{job.id}"})
 
 
 async def publish(client: Client[Any], job: Job) -> None:
     """Do the work: here, nothing but progress."""
-    async with client.jobs.track(job=job) as tracked:
-        for step in range(1, 6):
-            await anyio.sleep(0.01)
-            tracked.progress(step / 5, f"step {step} of 5")
+    try:
+        async with client.jobs.track(job=job) as tracked:
+            for step in range(1, 6):
+                await anyio.sleep(0.01)
+                tracked.progress(step / 5, f"step {step} of 5")
+    except callsheet.CallsheetError as error:
+        # One job's trouble, such as a worker that has it already, must not end the service.
+        logger.warning("job %s was left: %s", job.id, error)
 
 
 async def listing(request: Request) -> JSONResponse:
@@ -97,5 +105,5 @@ app = Starlette(
         Route("/jobs/{id}", show),
     ],
     lifespan=lifespan,
-    exception_handlers={callsheet.CallsheetError: refused},
+    exception_handlers={callsheet.CallsheetError: refused, ValueError: refused},
 )

@@ -140,6 +140,12 @@ async def test_service_awaits_the_client(tmp_path: Path, monkeypatch: pytest.Mon
             missing = await http.get("/jobs/nope")
             nonsense = await http.get("/jobs", params={"state": "gone"})
             damaged = await http.get("/jobs", params={"cursor": "x"})
+            garbled = await http.post("/jobs", content=b"not JSON")
+            repeated = [
+                await http.post("/jobs", json={"name": "Publish"}, headers={"Idempotency-Key": key})
+                for key in ("k1", "k2", "k2")
+            ]
+            second = await http.get(repeated[1].headers["Location"], params={"wait": 30})
 
     id_ = started.json()["id"]
     done = {"id": id_, "name": "Publish", "state": "done", "progress": 1.0}
@@ -148,3 +154,7 @@ async def test_service_awaits_the_client(tmp_path: Path, monkeypatch: pytest.Mon
     assert listed.json() == {"jobs": [done], "cursor": None}
     assert [answer.status_code for answer in (missing, nonsense, damaged)] == [404, 400, 400]
     assert "'gone' is not a state" in nonsense.json()["error"]
+    assert garbled.status_code == 400
+    assert [answer.status_code for answer in repeated] == [202, 202, 202]
+    assert repeated[0].json() == done
+    assert second.json() == done | {"id": repeated[2].json()["id"]}
