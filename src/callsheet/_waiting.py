@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Sequence
 from typing import TypeAlias
 
@@ -24,6 +25,8 @@ def reached(until: Until) -> Callable[[Job], bool]:
     if until is None:
         return lambda job: job.ended
     if callable(until):
+        if inspect.iscoroutinefunction(until):
+            raise InvalidRequest("until must be a plain function of the job, not an async one")
         predicate = until
         return lambda job: job.ended or predicate(job)
     states = _checks.state_set(until, "until")

@@ -174,6 +174,7 @@ async def test_bad_arguments(rig: Rig, jobs: list[Job]) -> None:
         {"until": {"asleep"}},
         {"until": "done"},
         {"until": 7},
+        {"until": _is_done},
     ]
     async with Client(provider) as client:
         for arguments in bad:
@@ -182,6 +183,11 @@ async def test_bad_arguments(rig: Rig, jobs: list[Job]) -> None:
             with raises_for(arguments, InvalidRequest, match=next(iter(arguments))):
                 await client.jobs.wait_all(jobs, **arguments)
     assert provider.made["sweep"] == 0
+
+
+async def _is_done(job: Job) -> bool:
+    """What cannot be asked without awaiting, and would always seem to be true."""
+    return job.state is JobState.DONE
 
 
 # -- jobs that go --------------------------------------------------------------------------------------------
