@@ -47,15 +47,16 @@ async def attach(
         errors |= dict.fromkeys(there, error)
         # What was uploaded stands there as its component: nothing need be sent twice.
         failed = {there.get(index, given[index]): errors[index] for index in sorted(errors)}
-        raise _error(provider, len(files), [], failed, error.outcome) from error
+        raise _error(provider, len(errors), len(files), [], failed, error.outcome) from error
     if errors:
         failed = {given[index]: errors[index] for index in sorted(errors)}
-        raise _error(provider, len(files), attached, failed, Outcome.NOT_DONE)
+        raise _error(provider, len(errors), len(files), attached, failed, Outcome.NOT_DONE)
     return attached
 
 
 def _error(
     provider: Provider,
+    number: int,
     total: int,
     attached: list[Component],
     failed: dict[Any, Exception],
@@ -65,7 +66,7 @@ def _error(
     name = what.name if isinstance(what, Component) else str(what)
     outcomes = {outcome, *(error.outcome for error in failed.values() if isinstance(error, CallsheetError))}
     return AttachError(
-        f"{len(failed)} of {total} files could not be attached, the first is {name}: {why}",
+        f"{number} of {total} files could not be attached, the first is {name}: {why}",
         attached=attached,
         failed=failed,
         outcome=Outcome.UNKNOWN if Outcome.UNKNOWN in outcomes else Outcome.DONE if attached else outcome,

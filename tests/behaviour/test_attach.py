@@ -275,6 +275,15 @@ async def test_all_files_fail(rig: Rig, client: Client[Any], job: Job, tmp_path:
     assert await rig.snapshot() == before
 
 
+@needs("attach")
+async def test_a_missing_file_given_twice(rig: Rig, client: Client[Any], job: Job, tmp_path: Path) -> None:
+    """Both times count as failures, though they share the one entry of `failed`."""
+    missing = tmp_path / "missing.exr"
+    with pytest.raises(AttachError, match="2 of 2 files") as caught:
+        await client.jobs.attach(job, [missing, missing])
+    assert list(caught.value.failed) == [missing]
+
+
 @needs("attach", "components.list")
 async def test_uploaded_but_not_linked(rig: Rig, job: Job, paths: list[Path]) -> None:
     """If only the last step fails, the uploads stand in the error as components: nothing is sent twice."""
