@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,6 +111,25 @@ async def test_directory_of_something_else_is_refused(directory: Path) -> None:
     with pytest.raises(ConfigError, match=f"{directory} is not empty"):
         await LocalProvider(directory).open()
     assert [path.name for path in directory.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        *(("timeout", value) for value in (-1, 0, float("nan"), float("inf"), "60", True)),
+        ("watch_interval", -1),
+        ("directory", 5),
+        ("directory", "a\0b"),
+        ("user", ""),
+        ("user", 5),
+        ("policy", 5),
+    ],
+)
+async def test_settings_that_make_no_sense(directory: Path, setting: str, value: Any) -> None:
+    """A bad setting is refused by name when the tracker is named, and nothing is made."""
+    with pytest.raises(ConfigError, match=f"{setting} must be"):
+        LocalProvider(**({"directory": directory} | {setting: value}))
+    assert not directory.exists()
 
 
 @pytest.mark.parametrize("below", ["", "deeper", "deeper/still"])

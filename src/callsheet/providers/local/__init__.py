@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import getpass
 import logging
+import math
 import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
@@ -16,7 +17,7 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeAlias, TypeV
 import anyio
 from sqlalchemy import Connection
 
-from callsheet._errors import InvalidRequest, NotFound, ResponseError, Timeout
+from callsheet._errors import ConfigError, InvalidRequest, NotFound, ResponseError, Timeout
 from callsheet._files import File, FrameSequence
 from callsheet._models import (
     Action,
@@ -77,6 +78,9 @@ class LocalProvider(Provider):
         policy: What `jobs.allows` asks. It is a courtesy of programs: who may write in the directory can do
             everything.
         watch_interval: Seconds between two looks of a watch.
+
+    Raises:
+        ConfigError: An argument makes no sense; the message names it.
     """
 
     name: ClassVar[str] = "local"
@@ -97,14 +101,20 @@ class LocalProvider(Provider):
         policy: Policy = owner_policy,
         watch_interval: float = 0.25,
     ) -> None:
+        if not isinstance(directory, str | os.PathLike) or "\0" in str(directory):
+            raise ConfigError(f"directory must be a path, not {directory!r}")
+        if user is not None and (not isinstance(user, str) or not user.strip()):
+            raise ConfigError(f"user must be a name, not {user!r}")
+        if not callable(policy):
+            raise ConfigError(f"policy must be a function, not {policy!r}")
         self.directory: Path = Path(directory).expanduser().resolve()
-        self.watch_interval = watch_interval
+        self.watch_interval = _positive(watch_interval, "watch_interval")
         self.progress_interval: float = 0.25
         self._user = user
-        self._timeout = timeout
+        self._timeout = _positive(timeout, "timeout")
         self._policy = policy
         self._owns = True
-        self._store = Store(self.directory, self.tracker, timeout=timeout)
+        self._store = Store(self.directory, self.tracker, timeout=self._timeout)
         self._blobs = Blobs(self.directory / FILES)
 
     @property
@@ -451,6 +461,12 @@ class LocalProvider(Provider):
             )
         finally:
             os.close(descriptor)
+
+
+def _positive(value: object, setting: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ConfigError(f"{setting} must be a positive number of seconds, not {value!r}")
+    return float(value)
 
 
 def _login() -> str:
