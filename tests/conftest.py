@@ -7,6 +7,7 @@ a loop of its own and the leak check sees it end.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import AsyncIterator, Generator, Iterator
 
 import anyio
@@ -21,6 +22,9 @@ from support.loopwatch import LoopWatch
 
 # This process measures its coverage by now. What tests start is to run as fast as it does for users.
 os.environ.pop("COVERAGE_PROCESS_START", None)
+
+# A run under nohup ignores SIGHUP, and so would every process that tests start.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 LOOP_LIMIT = 0.05
 """Seconds of CPU that one step of the loop may take."""
