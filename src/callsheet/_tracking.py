@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 
 from callsheet import _checks
 from callsheet._door import Door
-from callsheet._errors import CallsheetError, JobCancelled, LeaseLost, Timeout
+from callsheet._errors import CallsheetError, InvalidRequest, JobCancelled, LeaseLost, Timeout
 from callsheet._models import UNSET, Component, Job, JobChanges, JobState, NewJob, Unset
 from callsheet._otel import Span, span
 from callsheet._watching import PASSING
@@ -167,12 +167,16 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
         self._reported = anyio.Event()
         self._stopped: CallsheetError | None = None
         self._in_trouble = False
+        self._was_entered = False
         self._spans = ExitStack()
         self._span: Span
         self._tasks: TaskGroup
         self._tracked: Tracked
 
     async def __aenter__(self) -> Tracked:
+        if self._was_entered:
+            raise InvalidRequest("track: this block was entered before; call track() again for another")
+        self._was_entered = True
         options = self._options
         key = self._new.idempotency_key if isinstance(self._new, NewJob) else None
         with self._door.calling(key):

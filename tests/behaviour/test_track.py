@@ -324,6 +324,18 @@ async def test_an_end_set_by_the_block_outlives_its_later_updates(rig: Rig, clie
 
 
 @needs("track")
+async def test_a_block_is_entered_once(rig: Rig, client: Client[Any]) -> None:
+    """What `track` has returned serves one block; entering it again is refused, and changes nothing."""
+    block = client.jobs.track("render")
+    async with block as tracked:
+        pass
+    before = await client.jobs.get(tracked.job)
+    with pytest.raises(InvalidRequest, match="entered before"):
+        await block.__aenter__()
+    assert await client.jobs.get(tracked.job) == before
+
+
+@needs("track")
 async def test_progress_that_makes_no_sense(rig: Rig, client: Client[Any]) -> None:
     """Bad progress is refused where it is reported, and changes nothing."""
     bad: list[Any] = [-0.1, 1.1, float("nan"), "half", True]
