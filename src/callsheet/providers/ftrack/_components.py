@@ -180,8 +180,7 @@ class ComponentCalls(Provider):
             NotFound: The job or location does not exist.
         """
         if job_id is not None:
-            found = [one for one in await self._of_job(job_id) if location_id in (None, one.location_id)]
-            return _slice_of(found, after, size)
+            return _slice_of(await self._of_job(job_id, location_id), after, size)
         last = None if after is None else after.ids[-1]
         where = all_of(
             [
@@ -199,11 +198,13 @@ class ComponentCalls(Provider):
             return Slice(components)
         return Slice(components, _behind(components[-1]))
 
-    async def _of_job(self, job_id: str) -> list[Component]:
+    async def _of_job(self, job_id: str, location_id: str | None) -> list[Component]:
         """Return the components of a job: inputs first, then by the time of their making."""
-        jobs = await self._server.find(_job(job_id))
+        jobs = await self._server.find(_job(job_id), _location(location_id or _wire.SERVER_LOCATION))
         if not jobs.rows(0):
             raise _no_job(job_id)
+        if location_id is not None and not jobs.rows(1):
+            raise _no_location(location_id)
         inputs = _inputs_of(jobs.rows(0)[0])
 
         def read(row: Row) -> Component:
@@ -213,6 +214,7 @@ class ComponentCalls(Provider):
         links = Query("JobComponent", _OF_A_LINK, where=field("job_id").is_(job_id))
         found = await self._server.all(links, read, key=["component_id"])
         last = len(inputs)
+        found = [one for one in found if location_id in (None, one.location_id)]
         return sorted(found, key=lambda one: (inputs.get(one.id, last), one.created_at or _FIRST, one.id))
 
     async def get_component(self, component_id: str) -> Component:
@@ -275,7 +277,7 @@ class ComponentCalls(Provider):
 
     async def _unlinking(self, job_id: str) -> list[Operation]:
         """Return what unties a job from its components, and removes those of callsheet's that only it has."""
-        found = await self._of_job(job_id)
+        found = await self._of_job(job_id, None)
         own = [one for one in found if _wire.note_of(one.raw) and one.raw.get("version_id") is None]
         elsewhere: set[str] = set()
         for start in range(0, len(own), PAGE):
