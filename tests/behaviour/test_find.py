@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
+from anyio.lowlevel import checkpoint
+
 from callsheet import Client, Job, JobState, NewJob, NotFound, Outcome
 from callsheet.abc import JobFilter
 from rig import Rig
@@ -301,6 +303,7 @@ async def test_counts_are_not_kept_without_limit(rig: Rig) -> None:
     provider = rig.wrapped()
 
     async def count(real: Any, wanted: JobFilter) -> int:
+        await checkpoint()
         return 1
 
     provider.on["count_jobs"] = count

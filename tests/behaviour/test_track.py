@@ -763,3 +763,76 @@ async def test_nothing_is_written_before_the_block_begins(rig: Rig, client: Clie
     async with block as tracked:
         assert isinstance(tracked.job, Job)
     assert len(await client.jobs.list().collect()) == 1
+
+
+# -- entering ------------------------------------------------------------------------------------------------
+
+
+@needs("track", "create")
+async def test_cancelled_while_entering(client: Client[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block that is cancelled while its job is being claimed leaves the job cancelled, not running."""
+    job = await client.jobs.create("render")
+    claim_job = client.provider.claim_job
+
+    async def claim(*arguments: Any, **options: Any) -> Any:
+        claimed = await claim_job(*arguments, **options)
+        scope.cancel()
+        return claimed
+
+    monkeypatch.setattr(client.provider, "claim_job", claim)
+    with anyio.CancelScope() as scope:
+        async with client.jobs.track(job=job):
+            pytest.fail("the block was entered")
+    assert scope.cancelled_caught
+    assert (await client.jobs.get(job)).state is JobState.CANCELLED
+
+
+@needs("track", "create")
+async def test_changes_that_fail_while_entering(client: Client[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """If an adopted job cannot be given its new name, that is raised, and the job ends failed."""
+    job = await client.jobs.create("render")
+    beat_job = client.provider.beat_job
+
+    async def beat(claim: Any, changes: Any) -> Any:
+        if "name" in changes.given():
+            raise Denied("not yours to name")
+        return await beat_job(claim, changes)
+
+    monkeypatch.setattr(client.provider, "beat_job", beat)
+
+    async def enter() -> None:
+        async with client.jobs.track("another name", job=job):
+            pytest.fail("the block was entered")
+
+    with pytest.raises(Denied, match="not yours to name"):
+        await enter()
+    ended = await client.jobs.get(job)
+    assert (ended.state, ended.name) == (JobState.FAILED, "render")
+    assert "not yours to name" in (ended.problem or "")
+
+
+@needs("track")
+async def test_leaving_the_program_with_success(client: Client[Any]) -> None:
+    """`sys.exit()` out of a block is a success, with a code or words it is a failure."""
+    ended = []
+    for code in (None, 0, 3, "out of frames"):
+
+        async def leave(code: Any = code) -> None:
+            async with client.jobs.track("render") as tracked:
+                ended.append(tracked)
+                raise SystemExit(code)
+
+        with pytest.raises(SystemExit):
+            await leave()
+    states = [tracked.job.state for tracked in ended]
+    assert states == [JobState.DONE, JobState.DONE, JobState.FAILED, JobState.FAILED]
+
+
+@needs("track", "update(message=)")
+async def test_words_after_the_end(client: Client[Any]) -> None:
+    """What a block tells after it has set its own end is written, too."""
+    async with client.jobs.track("render") as tracked:
+        await tracked.update(state=JobState.FAILED)
+        await tracked.update(message="disk full", problem="no room")
+    job = await client.jobs.get(tracked.job)
+    assert (job.state, job.message, job.problem) == (JobState.FAILED, "disk full", "no room")

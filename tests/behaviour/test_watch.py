@@ -326,7 +326,7 @@ async def test_a_burst_between_two_looks(rig: Rig) -> None:
         collected = Collected(client.jobs.watch(user=rig.user))
         tasks.start_soon(collected.run)
         await provider.next_calls("sweep", 2)
-        made = await rig.hand.jobs.create_many([NewJob(name=f"job {index}") for index in range(300)])
+        made = await rig.hand.jobs.create_many([NewJob(name=f"job {index}") for index in range(100)])
         ended = await rig.finish(*made)
         for job in ended:
             await collected.of(job)
