@@ -27,6 +27,7 @@ from callsheet import (
     FrameSequence,
     IntegrityError,
     InvalidRequest,
+    InvalidResponse,
     NotFound,
     Outcome,
     ResponseError,
@@ -469,6 +470,35 @@ async def upload_with_wrong_checksum(client: Client[FtrackProvider]) -> None:
     await client.provider._server.http.send("PUT", target["url"], headers=target["headers"], body=b"data")
 
 
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize(
+    ("size", "edited", "said"),
+    [
+        (10, {"remove": ["/0/url"]}, "url and headers"),
+        (10, {"set": {"/0/headers": None}}, "url and headers"),
+        (BIG, {"remove": ["/0/urls"]}, "links for 10 parts"),
+        (BIG, {"remove": ["/0/urls/3"]}, "links for 10 parts"),
+        (BIG, {"set": {"/0/urls": 7}}, "links for 10 parts"),
+    ],
+)
+async def test_upload_metadata_that_make_no_sense(
+    client: Client[FtrackProvider], sandbox: Sandbox, size: int, edited: dict[str, Any], said: str
+) -> None:
+    """An answer that does not say where bytes should go is told as such, and nothing is sent."""
+    sandbox.faults.add("edit", path="/api", contains="get_upload_metadata", **edited)
+    with pytest.raises(InvalidResponse, match=said):
+        await client.components.upload(File(noise(size), name="a"))
+    assert sandbox.requests(method="PUT") == []
+
+
+@pytest.mark.usefixtures("small_parts")
+async def test_a_part_without_a_tag(client: Client[FtrackProvider], sandbox: Sandbox, big: Path) -> None:
+    """A storage that does not tell its tag of a part has not taken it."""
+    sandbox.faults.add("answer", path="/component/*", method="PUT", body="")
+    with pytest.raises(InvalidResponse, match="ETag"):
+        await client.components.upload(big)
+
+
 # -- sequences -----------------------------------------------------------------------------------------------
 
 
@@ -645,6 +675,16 @@ async def test_a_component_without_bytes(client: Client[FtrackProvider]) -> None
         await client.components.url(part)
     with pytest.raises(NotFound, match=r"main\.mov"):
         await bytes_of(client, part)
+
+
+async def test_a_storage_that_begins_too_late(client: Client[FtrackProvider], sandbox: Sandbox) -> None:
+    """Bytes from a later place than was asked for are not taken for those before."""
+    part = await client.components.upload(File(b"0123456789", name="a"))
+    late = {"content-range": "bytes 6-9/10"}
+    sandbox.faults.add("answer", path="/component/*", method="GET", status=206, headers=late, body="6789")
+    with pytest.raises(InvalidResponse):
+        async with client.provider.read(part, start=4) as chunks:
+            await anext(chunks)
 
 
 # -- finding and removing ------------------------------------------------------------------------------------

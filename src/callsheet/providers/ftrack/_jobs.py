@@ -228,12 +228,11 @@ class JobCalls(ComponentCalls):
         """Write changes to the jobs, and `record` into callsheet's part of each; return them fresh, by id."""
 
         def operation(one: tuple[Kept, Mapping[str, Any]]) -> Operation:
-            (job, data), changes = attrs.astuple(one[0], recurse=False), one[1]
-            begun = {**data, "callsheet": part(data) | record}
-            status = job.vendor_state
-            new, data = changed(status, begun, changes, seconds=self._age(job), name=job.name)
+            (kept, changes), job = one, one[0].job
+            begun = {**kept.data, "callsheet": kept.record | record}
+            status, data = changed(job.vendor_state, begun, changes, seconds=self._age(job), name=job.name)
             # A status that stays is not sent: another program may have set it meanwhile.
-            values = {"data": encoded(data)} | ({"status": new} if new != status else {})
+            values = {"data": encoded(data)} | ({"status": status} if status != job.vendor_state else {})
             return update("Job", job.id, values)
 
         operations = await in_steps(operation, wanted.values())
