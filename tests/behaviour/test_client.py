@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -170,6 +173,34 @@ async def test_closing_while_calls_are_under_way(rig: Rig) -> None:
     ]
     assert made <= there
     assert len(there - made) <= len(unknown)
+
+
+@needs("attach", "download", "upload")
+async def test_closing_while_transfers_are_under_way(rig: Rig, tmp_path: Path) -> None:
+    """Transfers under way when their client is closed end, and what is at a final name is whole."""
+    content = os.urandom(3_000_000)
+    job = await rig.make_job()
+    part = await rig.hand.components.upload(File(content, name="plate"))
+    client = rig.another_client()
+    begun, ended = anyio.Event(), 0
+
+    async def transfer(call: Callable[..., Awaitable[object]], *args: Any) -> None:
+        nonlocal ended
+        with suppress(CallsheetError, OSError):
+            await call(*args, on_progress=lambda _: begun.set())
+        ended += 1
+
+    async with anyio.create_task_group() as tasks:
+        async with client:
+            for number in range(4):
+                tasks.start_soon(transfer, client.components.download, part, tmp_path / f"file {number}")
+                tasks.start_soon(transfer, client.jobs.attach, job, [File(content, name=f"part {number}")])
+            await begun.wait()
+    assert ended == 8
+    for path in tmp_path.glob("file *"):
+        assert path.read_bytes() == content
+    for component in await rig.hand.components.list(job).collect():
+        assert await rig.fetch(await rig.hand.components.url(component)) == content
 
 
 async def test_a_provider_is_needed() -> None:
