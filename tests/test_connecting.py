@@ -70,6 +70,7 @@ async def test_the_environment_names_the_tracker(tmp_path: Path, monkeypatch: py
         ("vidispine:", ["url", "not in this version"]),
         ("deadline://farm-1/queue-1?region=us-west-2", ["url", "not in this version"]),
         ("vidispine+https://[::1", ["url", "is not an address"]),
+        ("ftrack+https://host#part", ["url", "#part"]),
     ],
 )
 def test_addresses_that_cannot_be_used(url: str | None, words: list[str]) -> None:

@@ -111,6 +111,8 @@ def _check_vendor_url(address: str) -> None:
         parts = urlsplit(address)
     except ValueError as exc:
         raise ConfigError(f"url: {_hidden(address)!r} is not an address") from exc
+    if parts.fragment:
+        raise ConfigError(f"url: '#{parts.fragment}' means nothing in {_hidden(address)!r}")
     is_vendor = parts.scheme != "postgresql"
     if is_vendor and (parts.username is not None or parts.password is not None):
         raise ConfigError(f"url: credentials do not belong into {_hidden(address)!r}; use user= and the like")

@@ -228,7 +228,7 @@ class Jobs:
         fingerprint = wanted.fingerprint()
         limit = _checks.seconds(max_age, "max_age")
         then, number = self._counts.get(fingerprint, (0.0, 0))
-        if fingerprint in self._counts and time.monotonic() - then <= limit:
+        if limit and fingerprint in self._counts and time.monotonic() - then <= limit:
             return number
         with self._door.calling():
             number = await self._door.provider.count_jobs(wanted)
@@ -392,7 +392,8 @@ class Jobs:
         done = [job for job in results if isinstance(job, Job)]
         failed = {index: error for index, error in enumerate(results) if isinstance(error, NotFound)}
         if failed:
-            gone = f"{len(failed)} of {len(ids)} jobs vanished, the first is {ids[min(failed)]}"
+            first = min(failed)
+            gone = f"{len(failed)} of {len(ids)} jobs cannot be waited for: {failed[first]}"
             raise BulkError(gone, done=done, failed=failed, provider=self._door.provider.name)
         return done
 

@@ -105,6 +105,10 @@ class Tracked:
             LeaseLost: The job is another worker's by now.
         """
         checked = _checks.job_changes(changes)
+        if self._has_ended and checked.state is UNSET:
+            # The lease went back with the end; what is told afterwards needs none.
+            (self.job,) = await self._provider.update_jobs([self.job.id], checked)
+            return self.job
         self._overtake(set(checked.given()))
         self._setting = checked.state
         try:
@@ -177,13 +181,24 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
         if self._was_entered:
             raise InvalidRequest("track: this block was entered before; call track() again for another")
         self._was_entered = True
+        await anyio.lowlevel.checkpoint_if_cancelled()
         options = self._options
         key = self._new.idempotency_key if isinstance(self._new, NewJob) else None
-        with self._door.calling(key):
+        # Shielded: a claim that is thrown away leaves a job running that nobody works on. It ends by the
+        # provider's own deadline.
+        with self._door.calling(key), anyio.CancelScope(shield=True):
             claim = await self._provider.claim_job(self._new, lease=options.lease, grace=options.grace)
-            if self._changes is not None:
-                claim = Claim(await self._provider.beat_job(claim, self._changes), claim.token)
         self._tracked = Tracked(self._provider, claim, self._attach)
+        try:
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            if self._changes is not None:
+                with self._door.calling():
+                    self._tracked.job = await self._provider.beat_job(claim, self._changes)
+        except BaseException as error:
+            # The job is ours by now, and nobody else would end it.
+            with anyio.move_on_after(options.final_timeout, shield=True):
+                await self._write(self._end(error))
+            raise
         facts = {"callsheet.provider": self._provider.name, "callsheet.job": claim.job.id}
         self._span = self._spans.enter_context(span("track", facts))
         self._tasks = await anyio.create_task_group().__aenter__()
@@ -284,7 +299,7 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
     def _end(self, error: BaseException | None) -> JobChanges:
         if isinstance(self._stopped, JobCancelled):
             return JobChanges(state=JobState.CANCELLED)
-        if error is None:
+        if error is None or (isinstance(error, SystemExit) and not error.code):
             return JobChanges(state=JobState.DONE, progress=1.0)
         if isinstance(error, anyio.get_cancelled_exc_class() | KeyboardInterrupt):
             return JobChanges(state=JobState.CANCELLED)
@@ -310,7 +325,7 @@ def _without(changes: JobChanges, names: set[str]) -> JobChanges:
 
 
 def _last_lines(error: BaseException) -> str:
-    text = "".join(traceback.format_exception(error)).rstrip()
+    text = "".join(traceback.format_exception(error)).rstrip()[-8000:]
     # A lone surrogate (a file name, say) or a NUL must not keep the tracker from showing the rest.
     clean = text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
     return "\n".join(clean.splitlines()[-PROBLEM_LINES:])[-8000:]

@@ -91,7 +91,7 @@ class _Waiting:
         if id_ in self.outcomes:
             return
         if job is None:
-            gone = "vanished while it was waited for" if id_ in self._seen else "does not exist"
+            gone = "is not there any more" if id_ in self._seen else "does not exist"
             self.outcomes[id_] = NotFound(f"job {id_!r} {gone}", provider=self._provider)
             return
         self._seen[id_] = job
@@ -100,10 +100,10 @@ class _Waiting:
 
     def timeout(self, limit: float | None) -> WaitTimeout:
         late = self.late
-        words = f"{late[0]} is" if len(late) == 1 else f"{len(late)} of {len(self._wanted)} jobs are"
+        words = f"job {late[0]} is" if len(late) == 1 else f"{len(late)} of {len(self._wanted)} jobs are"
         there = {id_: job for id_, job in self.outcomes.items() if isinstance(job, Job)}
         return WaitTimeout(
-            f"{words} not there after {limit:g} s",
+            f"{words} not there yet after {limit:g} s",
             job=self._seen.get(late[0]),
             jobs=[there.get(id_) or self._seen.get(id_) for id_ in self._ids],
             provider=self._provider,

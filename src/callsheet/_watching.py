@@ -154,6 +154,7 @@ class Sweeper:
         self.trouble: CallsheetError | None = None
         self._watches: weakref.WeakSet[Watch] = weakref.WeakSet()
         self._fresh: weakref.WeakSet[Watch] = weakref.WeakSet()
+        self._reading: weakref.WeakSet[Watch] = weakref.WeakSet()
         self._index: Index | None = None
         self._asleep: dict[Watch, anyio.Event] = {}
         self._driver: Watch | None = None
@@ -165,6 +166,9 @@ class Sweeper:
 
     async def until_ready(self, watch: Watch) -> None:
         """Return when the watch has a change or an error; drive the sweep unless somebody else does."""
+        if watch in self._reading:
+            raise InvalidRequest("watch: one watch is read by one task; make a watch for each")
+        self._reading.add(watch)
         self._join(watch)
         try:
             while not watch.ready:
@@ -176,6 +180,7 @@ class Sweeper:
                 else:
                     await self._sleep(watch)
         finally:
+            self._reading.discard(watch)
             # Also when nobody drives: this one may have been woken to drive, and cancelled instead.
             if self._driver in (None, watch):
                 self._driver = None

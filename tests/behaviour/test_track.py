@@ -769,7 +769,9 @@ async def test_nothing_is_written_before_the_block_begins(rig: Rig, client: Clie
 
 
 @needs("track", "create")
-async def test_cancelled_while_entering(client: Client[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cancelled_while_entering(
+    rig: Rig, client: Client[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A block that is cancelled while its job is being claimed leaves the job cancelled, not running."""
     job = await client.jobs.create("render")
     claim_job = client.provider.claim_job
@@ -788,7 +790,9 @@ async def test_cancelled_while_entering(client: Client[Any], monkeypatch: pytest
 
 
 @needs("track", "create")
-async def test_changes_that_fail_while_entering(client: Client[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_changes_that_fail_while_entering(
+    rig: Rig, client: Client[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """If an adopted job cannot be given its new name, that is raised, and the job ends failed."""
     job = await client.jobs.create("render")
     beat_job = client.provider.beat_job
@@ -812,7 +816,7 @@ async def test_changes_that_fail_while_entering(client: Client[Any], monkeypatch
 
 
 @needs("track")
-async def test_leaving_the_program_with_success(client: Client[Any]) -> None:
+async def test_leaving_the_program_with_success(rig: Rig, client: Client[Any]) -> None:
     """`sys.exit()` out of a block is a success, with a code or words it is a failure."""
     ended = []
     for code in (None, 0, 3, "out of frames"):
@@ -829,7 +833,7 @@ async def test_leaving_the_program_with_success(client: Client[Any]) -> None:
 
 
 @needs("track", "update(message=)")
-async def test_words_after_the_end(client: Client[Any]) -> None:
+async def test_words_after_the_end(rig: Rig, client: Client[Any]) -> None:
     """What a block tells after it has set its own end is written, too."""
     async with client.jobs.track("render") as tracked:
         await tracked.update(state=JobState.FAILED)

@@ -442,3 +442,17 @@ async def test_what_makes_no_sense(rig: Rig, client: Client[Any], jobs: list[Job
         client.jobs.watch(jobs[0], user="bob")
     with pytest.raises(InvalidRequest, match="job must be a text"):
         client.jobs.watch(jobs)  # type: ignore[arg-type]  # the test is about this
+
+
+@needs("watch", "create")
+async def test_a_watch_is_read_by_one_task(rig: Rig, client: Client[Any]) -> None:
+    """Two tasks that read one watch would each miss what the other gets: the second is refused."""
+    job = await client.jobs.create("render")
+    watch = client.jobs.watch(job)
+    assert (await anext(watch)).current == await client.jobs.get(job)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(anext, watch)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(InvalidRequest, match="one task"):
+            await anext(watch)
+        tasks.cancel_scope.cancel()

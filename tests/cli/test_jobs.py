@@ -185,10 +185,12 @@ def test_wait_gives_up(cli: Cli) -> None:
     queued = cli("jobs", "create", "a").ids[0]
     late = cli("jobs", "wait", queued, "--timeout", "0.05")
     assert (late.code, late.out) == (124, "")
-    assert late.err == f"callsheet: error: {queued} is not there after 0.05 s; they go on; wait again\n"
+    assert (
+        late.err == f"callsheet: error: job {queued} is not there yet after 0.05 s; they go on; wait again\n"
+    )
     gone = cli("jobs", "wait", "nope", queued, "--timeout", "5", "--until", "queued")
     assert gone.code == 3
-    assert "1 of 2 jobs vanished, the first is nope" in gone.err
+    assert "1 of 2 jobs cannot be waited for: job 'nope' does not exist" in gone.err
 
 
 def test_watch_writes_each_change(cli: Cli) -> None:

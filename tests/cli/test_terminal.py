@@ -85,7 +85,11 @@ def test_a_job_is_shown_field_by_field(cli: Cli) -> None:
     [
         (["jobs", "list"], 0, "no jobs"),
         (["jobs", "list", "--json"], 0, None),
-        (["jobs", "wait", "x"], 3, "callsheet: error: 1 of 1 jobs vanished, the first is x"),
+        (
+            ["jobs", "wait", "x"],
+            3,
+            "callsheet: error: 1 of 1 jobs cannot be waited for: job 'x' does not exist",
+        ),
         (["jobs", "watch"], 2, "callsheet: error: say which jobs to watch: their ids, or an option such as"),
     ],
 )

@@ -136,10 +136,10 @@ async def test_progress_grows_to_the_size(provider: LocalProvider, source: Path)
     assert told == [MEGABYTE, 2 * MEGABYTE, 3 * MEGABYTE, len(CONTENT)]
 
 
-async def test_key_returns_its_component_without_reading(
+async def test_key_returns_its_component_without_storing(
     provider: LocalProvider, upload: Upload, source: Path
 ) -> None:
-    """A repeated upload reads nothing; the same key for another file is refused."""
+    """A repeated upload stores nothing; the same key for another file, or other bytes, is refused."""
     component = await upload(File(source), key="k")
     told: list[int] = []
 
@@ -150,6 +150,11 @@ async def test_key_returns_its_component_without_reading(
     assert (again, told) == (component, [])
     with pytest.raises(Conflict, match="'k' was used with another request"):
         await upload(b"other", key="k")
+    changed = bytearray(source.read_bytes())
+    changed[-1] ^= 1
+    source.write_bytes(changed)
+    with pytest.raises(Conflict, match="'k' was used with another file"):
+        await upload(File(source), key="k")
 
 
 async def test_key_used_twice_at_the_same_time_makes_one_component(provider: LocalProvider) -> None:

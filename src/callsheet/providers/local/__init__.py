@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeAlias, TypeV
 import anyio
 from sqlalchemy import Connection
 
-from callsheet._errors import ConfigError, InvalidRequest, NotFound, ResponseError, Timeout
+from callsheet._errors import ConfigError, Conflict, InvalidRequest, NotFound, ResponseError, Timeout
 from callsheet._files import File, FrameSequence
 from callsheet._models import (
     Action,
@@ -306,11 +306,21 @@ class LocalProvider(Provider):
         request = request_hash("upload", type(file).__name__, file.name, size)
         found = await self._store.read(_components.find, key, request)
         if found is not None:
+            await self._require_same(file, found, key)
             return found
         async with self._blobs.uploading():
             new = await self._stored(file, key, request, progress)
             component: Component = await self._store.write(_components.store, new, key=key)
         return component
+
+    async def _require_same(self, file: File | FrameSequence, found: Component, key: str) -> None:
+        """Raise `Conflict` unless the component has the bytes of the file: one key, one request."""
+        pairs = [(file, found)] if isinstance(file, File) else []
+        if isinstance(file, FrameSequence):
+            pairs = list(zip(file.files(), await self.members(found) or (), strict=True))
+        for source, kept in pairs:
+            if await self._blobs.checksum(source) != kept.checksum:
+                raise Conflict(f"the idempotency key {key!r} was used with another file", provider="local")
 
     async def _stored(
         self, file: File | FrameSequence, key: str, request: str, progress: Progress

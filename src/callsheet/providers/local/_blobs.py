@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,8 +12,8 @@ from typing import Self, TypeVar
 
 import anyio
 
-from callsheet._errors import IntegrityError, QuotaExceeded, Timeout
-from callsheet._files import CHUNK, File
+from callsheet._errors import ConfigError, IntegrityError, QuotaExceeded, Timeout
+from callsheet._files import CHUNK, File, Reader
 from callsheet._threads import Threads
 from callsheet.abc import Progress
 from callsheet.providers.local._handle import Handle, acquire
@@ -49,7 +50,8 @@ class Blobs:
     @property
     def threads(self) -> Threads:
         """The threads in which files are read and written."""
-        assert self._threads is not None
+        if self._threads is None:
+            raise ConfigError("the local tracker is not open: use `async with`", provider="local")
         return self._threads
 
     def path(self, digest: str) -> Path:
@@ -82,6 +84,14 @@ class Blobs:
         with translating(self.directory):
             return await acquire(self.threads, open_it, os.close)
 
+    async def checksum(self, file: File) -> str:
+        """Return the checksum of a file without keeping it."""
+        digest = hashlib.sha256()
+        async with file.open(self.threads) as reader:
+            while await _next_chunk(reader, digest.update):
+                pass
+        return f"sha256:{digest.hexdigest()}"
+
     async def put(self, file: File, progress: Progress) -> tuple[int, str]:
         """Store the file's content; return its size and SHA-256 once the bytes are on disk.
 
@@ -107,14 +117,8 @@ class Blobs:
         async with file.open(self.threads, start=part.done) as reader:
             if reader.identity != part.identity:
                 raise IntegrityError(f"file {file.name!r} changed while it was read", provider="local")
-            chunk = b"-"
-            while chunk:
-                with anyio.move_on_after(STALL) as patience:
-                    chunk = await reader.read(part.write)
-                if patience.cancelled_caught:
-                    raise _stalled(file.name)
-                if chunk:
-                    await progress(part.done)
+            while await _next_chunk(reader, part.write):
+                await progress(part.done)
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -132,6 +136,13 @@ class Blobs:
         with anyio.move_on_after(STALL):
             return await self.threads.run(function, abandon=True)
         raise _stalled(name)
+
+
+async def _next_chunk(reader: Reader, sink: Callable[[bytes], object]) -> bytes:
+    """Read on, within the stall limit."""
+    with anyio.move_on_after(STALL):
+        return await reader.read(sink)
+    raise _stalled(reader.name)
 
 
 class Chunks:
