@@ -12,7 +12,7 @@ from callsheet.abc import Claim, JobChanges
 from callsheet.providers import ftrack
 from callsheet.providers.ftrack import FtrackProvider
 from callsheet.sandbox import Sandbox
-from support.ftrackclient import data_of
+from support.ftrackclient import KEY, data_of
 
 LEASE, GRACE = 60.0, 15.0
 
@@ -175,3 +175,90 @@ async def test_a_whole_tracked_block(client: Client[FtrackProvider], sandbox: Sa
     assert "beat" in (await data_of(client, tracked.job.id))["callsheet"]
     sandbox.clock.advance(1000)
     assert await client.provider.reap() == []
+
+
+# -- in between ----------------------------------------------------------------------------------------------
+
+
+async def in_between(client: Client[FtrackProvider], act: Any) -> None:
+    """Let something happen once, between the next reading of a job and its writing."""
+    server = client.provider._server
+    original = server.call
+
+    async def call(operations: Any, **options: Any) -> Any:
+        if any(one["action"] == "update" for one in operations):
+            server.call = original  # type: ignore[method-assign]  # only once
+            await act()
+        return await original(operations, **options)
+
+    server.call = call  # type: ignore[method-assign]  # what comes in between cannot be timed otherwise
+
+
+async def test_a_cancellation_in_between(client: Client[FtrackProvider], sandbox: Sandbox) -> None:
+    """A job that is cancelled between a beat's reading and its writing stays so, and the beat sees it."""
+    held = await claim(client, new())
+    async with another(sandbox) as other:
+        await in_between(client, lambda: other.jobs.cancel(held.job))
+        seen = await client.provider.beat_job(held, JobChanges(progress=0.5))
+    assert seen.state is JobState.CANCELLED
+    assert await client.jobs.get(held.job) == seen
+
+
+async def test_a_change_in_between(client: Client[FtrackProvider], sandbox: Sandbox) -> None:
+    """What another client changes between our reading and our writing stays, beside our change."""
+    jobs = await client.jobs.create_many([NewJob(name=name) for name in "abc"])
+    async with another(sandbox) as other:
+        await in_between(client, lambda: other.jobs.update(jobs[1], message="theirs", state=JobState.RUNNING))
+        changed = await client.jobs.update_many(jobs, progress=0.5)
+    assert [(job.progress, job.message, job.state) for job in changed] == [
+        (0.5, None, JobState.QUEUED),
+        (0.5, "theirs", JobState.RUNNING),
+        (0.5, None, JobState.QUEUED),
+    ]
+    assert await client.jobs.get_many(jobs) == changed
+
+
+async def test_another_worker_in_between(client: Client[FtrackProvider], sandbox: Sandbox) -> None:
+    """Of two workers that find a job free one gets it, and the other is told at once."""
+    job = await client.jobs.create("x")
+    async with another(sandbox) as other:
+        held: list[Claim] = []
+
+        async def take() -> None:
+            held.append(await claim(other, job.id))
+
+        await in_between(client, take)
+        with pytest.raises(Conflict, match="lease"):
+            await claim(client, job.id)
+        assert (await other.provider.beat_job(held[0], JobChanges(progress=0.1))).progress == 0.1
+    assert (await client.jobs.get(job)).state is JobState.RUNNING
+
+
+async def test_a_lost_lease_in_between(client: Client[FtrackProvider], sandbox: Sandbox) -> None:
+    """A worker whose job is given away between its reading and its writing writes nothing that stays."""
+    held = await claim(client, new())
+    async with another(sandbox) as other:
+
+        async def give_away() -> None:
+            sandbox.clock.advance(1000)
+            await other.jobs.count()  # the answer tells the new time
+            await claim(other, held.job.id)
+
+        await in_between(client, give_away)
+        with pytest.raises(LeaseLost):
+            await client.provider.beat_job(held, JobChanges(state=JobState.DONE, message="late"))
+        left = await other.jobs.get(held.job)
+    assert (left.state, left.message) == (JobState.RUNNING, None)
+
+
+async def test_the_end_of_another_program_in_between(client: Client[FtrackProvider]) -> None:
+    """A `done` that another program sets while we report progress stands."""
+    job = await client.jobs.create("x", state=JobState.RUNNING)
+    done = ftrack.update("Job", job.id, {"status": "done"})
+    await in_between(client, lambda: client.provider.call(done))
+    assert (await client.jobs.update(job, progress=0.5)).state is JobState.DONE
+
+
+def another(sandbox: Sandbox) -> Client[FtrackProvider]:
+    """Return a second client of the server."""
+    return Client(FtrackProvider(sandbox.url, user="sandbox", api_key=KEY))

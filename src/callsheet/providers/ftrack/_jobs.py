@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-
-import attrs
-from anyio.lowlevel import checkpoint
 
 from callsheet._errors import (
     CallsheetError,
     Denied,
     InvalidRequest,
-    NotFound,
     RateLimited,
     Unsupported,
 )
 from callsheet._models import Job, JobChanges, JobFilter, JobState, NewJob, Position, Slice
 from callsheet.providers.ftrack import _wire
-from callsheet.providers.ftrack._components import ComponentCalls
 from callsheet.providers.ftrack._creating import uploaded
 from callsheet.providers.ftrack._drafts import JOB_TYPE, Draft, Inputs, copy_of, draft_of, unique
 from callsheet.providers.ftrack._filters import behind, is_exact, place_of, pushed
-from callsheet.providers.ftrack._operations import Operation, delete, query, update
+from callsheet.providers.ftrack._operations import delete
 from callsheet.providers.ftrack._query import Condition, Query, all_of, field
-from callsheet.providers.ftrack._record import Record, changed, decoded, encoded, part
+from callsheet.providers.ftrack._revising import Edit, Revising, by_id
 from callsheet.providers.ftrack._server import PAGE
 from callsheet.providers.ftrack._together import in_steps
 
@@ -32,22 +27,8 @@ __all__ = ["JobCalls", "check_types"]
 
 Row = dict[str, Any]
 
-_NEEDED = {"id", "type", "status", "data", "created_at", "user"}
 
-
-@attrs.frozen
-class Kept:
-    """A job as it was read for a change."""
-
-    job: Job
-    data: dict[str, Any]
-
-    @property
-    def record(self) -> Record:
-        return part(self.data)
-
-
-class JobCalls(ComponentCalls):
+class JobCalls(Revising):
     """The calls of `callsheet.abc.Provider` that are about jobs, but for those of tracking."""
 
     # -- reading ---------------------------------------------------------------------------------------------
@@ -87,31 +68,6 @@ class JobCalls(ComponentCalls):
     async def job_problem(self, job_id: str) -> str | None:
         """Return the problem that callsheet has noted with the job."""
         return (await self._kept([job_id]))[job_id].job.problem
-
-    async def _jobs(self, ids: Iterable[str]) -> list[Job]:
-        wanted = list(dict.fromkeys(ids))
-        found: list[Job] = []
-        for start in range(0, len(wanted), PAGE):
-            results = await self._server.find(_by_id(wanted[start : start + PAGE]))
-            found += results.read(0, self._job_of)
-        return found
-
-    async def _kept(self, ids: Iterable[str]) -> dict[str, Kept]:
-        """Return the jobs as they are now, by id, in the order of the ids.
-
-        Raises:
-            NotFound: One does not exist.
-        """
-        wanted = list(dict.fromkeys(ids))
-        found = {job.id: job for job in await self._jobs(wanted)}
-        for id_ in wanted:
-            if id_ not in found:
-                raise NotFound(f"there is no job {id_!r}", provider=self.name)
-        return {id_: Kept(found[id_], decoded(found[id_].raw.get("data"))) for id_ in wanted}
-
-    def _job_of(self, row: Row) -> Job:
-        server = self._server
-        return _wire.job_of(row, tracker=server.tracker, zone=server.zone, reader=server.reader)
 
     # -- making ----------------------------------------------------------------------------------------------
 
@@ -174,16 +130,10 @@ class JobCalls(ComponentCalls):
         missing = [draft for id_, draft in wanted.items() if id_ not in there]
         return there | (await self._insert(missing) if missing else {})
 
-    async def _there(self, ids: Iterable[str], error: CallsheetError) -> dict[str, Job]:
-        """Return those of the jobs that are there after an error; if that cannot be known, raise it."""
-        try:
-            return {job.id: job for job in await self._jobs(ids)}
-        except CallsheetError:
-            raise error from None
-
     async def _insert(self, drafts: Sequence[Draft]) -> dict[str, Job]:
         operations = [operation for draft in drafts for operation in draft.operations()]
-        return await self._written(operations, [draft.id for draft in drafts], "create")
+        made, _ = await self._written(operations, [draft.id for draft in drafts], "create")
+        return made
 
     # -- changing --------------------------------------------------------------------------------------------
 
@@ -196,18 +146,14 @@ class JobCalls(ComponentCalls):
         Raises:
             NotFound: A job does not exist; nothing was changed.
         """
-        async with self._server.locks.holding(ids):
-            kept = await self._kept(ids)
-            changed = await self._change({id_: (one, changes.given()) for id_, one in kept.items()})
+        edit = Edit(changes.given())
+        changed = await self._revise(ids, lambda _: edit)
         return [changed[id_] for id_ in ids]
 
     async def cancel_job(self, job_id: str) -> Job:
         """Mark the job as cancelled, unless it has ended; to ftrack it is `failed` then."""
-        async with self._server.locks.holding([job_id]):
-            kept = (await self._kept([job_id]))[job_id]
-            if kept.job.ended:
-                return kept.job
-            return (await self._change({job_id: (kept, {"state": JobState.CANCELLED})}))[job_id]
+        edit = Edit({"state": JobState.CANCELLED})
+        return (await self._revise([job_id], lambda kept: None if kept.job.ended else edit))[job_id]
 
     async def delete_job(self, job_id: str) -> None:
         """Remove the job, and those of callsheet's components that only it had, in one request.
@@ -220,64 +166,7 @@ class JobCalls(ComponentCalls):
         async with self._server.locks.holding([job_id]):
             await self._kept([job_id])
             operations = [*await self._unlinking(job_id), delete("Job", job_id)]
-            await self._server.remove(operations, unless=_by_id([job_id]))
-
-    async def _change(
-        self, wanted: Mapping[str, tuple[Kept, Mapping[str, Any]]], **record: Any
-    ) -> dict[str, Job]:
-        """Write changes to the jobs, and `record` into callsheet's part of each; return them fresh, by id."""
-
-        def operation(one: tuple[Kept, Mapping[str, Any]]) -> Operation:
-            (kept, changes), job = one, one[0].job
-            begun = {**kept.data, "callsheet": kept.record | record}
-            status, data = changed(job.vendor_state, begun, changes, seconds=self._age(job), name=job.name)
-            # A status that stays is not sent: another program may have set it meanwhile.
-            values = {"data": encoded(data)} | ({"status": status} if status != job.vendor_state else {})
-            return update("Job", job.id, values)
-
-        operations = await in_steps(operation, wanted.values())
-        try:
-            return await self._written(operations, list(wanted), "update")
-        except CallsheetError as error:
-            await self._blame_the_missing(wanted, error)
-            raise
-
-    async def _written(self, operations: list[Operation], ids: Sequence[str], name: str) -> dict[str, Job]:
-        """Send the operations, and return the jobs as they are then, in the same request."""
-        batches = [ids[start : start + PAGE] for start in range(0, len(ids), PAGE)]
-        queries = [query(_by_id(batch)) for batch in batches]
-        results = await self._server.call([*operations, *queries], name=f"{name} jobs")
-        places = range(len(operations), len(operations) + len(queries))
-        rows = [row for index in places for row in results.rows(index)]
-        if len(rows) == len(ids) and all(row.keys() >= _NEEDED for row in rows):
-            found: dict[str, Job] = {}
-            for index in places:
-                found |= {job.id: job for job in results.read(index, self._job_of)}
-                await checkpoint()
-        else:
-            # It does not look at what the same batch has done.
-            found = {job.id: job for job in await self._jobs(ids)}
-        gone = next((id_ for id_ in ids if id_ not in found), None)
-        if gone is not None:
-            raise NotFound(f"job {gone!r} is gone", provider=self.name)
-        return found
-
-    async def _blame_the_missing(self, ids: Collection[str], error: CallsheetError) -> None:
-        """Raise `NotFound` if a job has vanished since it was read; ftrack does not say so plainly."""
-        there = await self._there(ids, error)
-        gone = next((id_ for id_ in ids if id_ not in there), None)
-        if gone is not None:
-            raise NotFound(f"there is no job {gone!r}", outcome=error.outcome, provider=self.name) from error
-
-    def _age(self, job: Job) -> float:
-        if job.created_at is None:
-            return 0.0
-        age: float = (self._server.now() - job.created_at).total_seconds()
-        return round(max(0.0, age), 3)
-
-
-def _by_id(ids: Sequence[str]) -> Query:
-    return Query("Job", _wire.JOB, where=field("id").one_of(ids), limit=PAGE)
+            await self._server.remove(operations, unless=by_id([job_id]))
 
 
 def _id_of(row: Row) -> str:

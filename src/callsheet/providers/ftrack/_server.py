@@ -17,6 +17,7 @@ import attrs
 from callsheet._errors import CallsheetError, NotFound
 from callsheet._http._client import Http
 from callsheet._http._options import HttpOptions
+from callsheet._models import Job
 from callsheet._redaction import Secret
 from callsheet._threads import Threads
 from callsheet.providers.ftrack._answers import Results, error_of
@@ -130,6 +131,13 @@ class Server:
     def now(self) -> datetime:
         """Return the time by the server's clock, as far as it is known."""
         return datetime.now(UTC) + self._ahead
+
+    def age_of(self, job: Job) -> float:
+        """Return the seconds since a job was made."""
+        if job.created_at is None:
+            return 0.0
+        age: float = (self.now() - job.created_at).total_seconds()
+        return round(max(0.0, age), 3)
 
     # -- calls -----------------------------------------------------------------------------------------------
 

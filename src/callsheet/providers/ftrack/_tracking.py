@@ -8,6 +8,7 @@ from callsheet.abc import Claim
 from callsheet.providers.ftrack._jobs import JobCalls, check_types
 from callsheet.providers.ftrack._leases import LAST_WORDS, LOST, Lease, is_live, is_stale, token_of
 from callsheet.providers.ftrack._record import ENDED, STATUSES, decoded, part
+from callsheet.providers.ftrack._revising import Edit, Kept
 from callsheet.providers.ftrack._server import PAGE
 
 __all__ = ["TrackingCalls"]
@@ -18,9 +19,6 @@ class TrackingCalls(JobCalls):
 
     async def claim_job(self, job: NewJob | str, *, lease: float, grace: float) -> Claim:
         """Make a job, or adopt one by id, set it RUNNING, and take its lease by a beat in its `data`.
-
-        Between reading who holds the lease and writing ours, another worker may do the same: the one who
-        writes last has the job, and the other is told at its next beat.
 
         Raises:
             Conflict: Another worker holds the lease, or the job's key was used for another request.
@@ -38,15 +36,14 @@ class TrackingCalls(JobCalls):
         return await self._adopt(job, ours)
 
     async def _adopt(self, id_: str, ours: Lease) -> Claim:
-        async with self._server.locks.holding([id_]):
-            kept = (await self._kept([id_]))[id_]
+        def take(kept: Kept) -> Edit:
             now = self._server.now()
-            if is_live(kept.record, now):
+            if token_of(kept.record) != ours.token and is_live(kept.record, now):
                 raise Conflict(f"another worker holds the lease of job {id_}", provider=self.name)
             problem = {"problem": None} if kept.job.ended else {}
-            changes = {"state": JobState.RUNNING} | problem
-            claimed = await self._change({id_: (kept, changes)}, beat=ours.beat(now))
-        return Claim(claimed[id_], ours)
+            return Edit({"state": JobState.RUNNING} | problem, {"beat": ours.beat(now)})
+
+        return Claim((await self._revise([id_], take))[id_], ours)
 
     async def beat_job(self, claim: Claim, changes: JobChanges) -> Job:
         """Write a beat, and the changes with it.
@@ -60,18 +57,17 @@ class TrackingCalls(JobCalls):
         """
         id_, ours, given = claim.job.id, claim.token, changes.given()
         assert isinstance(ours, Lease)
-        async with self._server.locks.holding([id_]):
-            kept = (await self._kept([id_]))[id_]
+
+        def beat(kept: Kept) -> Edit | None:
             if token_of(kept.record) not in (ours.token, None):
                 raise _lost(kept.job)
-            now = self._server.now()
             if not kept.job.ended:
-                return (await self._change({id_: (kept, given)}, beat=ours.beat(now)))[id_]
+                return Edit(given, {"beat": ours.beat(self._server.now())})
             ending = "state" in given and STATUSES[given["state"]] in ENDED
             last_words = {name: given[name] for name in given if ending and name in LAST_WORDS}
-            if not last_words:
-                return kept.job
-            return (await self._change({id_: (kept, last_words)}))[id_]
+            return Edit(last_words) if last_words else None
+
+        return (await self._revise([id_], beat))[id_]
 
     async def reap(self, *, stale_for: float | None = None, dry_run: bool = True) -> list[Job]:
         """Find running jobs whose worker fell silent, and with `dry_run=False` set them FAILED, "lost".
@@ -98,13 +94,13 @@ class TrackingCalls(JobCalls):
         return found if dry_run else [await self._reap(job, stale_for) for job in found]
 
     async def _reap(self, job: Job, stale_for: float | None) -> Job:
-        async with self._server.locks.holding([job.id]):
-            kept = (await self._kept([job.id]))[job.id]
+        def declare_lost(kept: Kept) -> Edit | None:
             # It may have come to life, or to its end, since it was found.
             if kept.job.ended or not self._is_stale(kept.job, stale_for):
-                return kept.job
-            changes = {"state": JobState.FAILED, "problem": LOST}
-            return (await self._change({job.id: (kept, changes)}, beat={"token": LOST}))[job.id]
+                return None
+            return Edit({"state": JobState.FAILED, "problem": LOST}, {"beat": {"token": LOST}})
+
+        return (await self._revise([job.id], declare_lost))[job.id]
 
     def _is_stale(self, job: Job, stale_for: float | None) -> bool:
         return is_stale(part(decoded(job.raw.get("data"))), self._server.now(), stale_for)
