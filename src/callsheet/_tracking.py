@@ -257,14 +257,15 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
             if not self._in_trouble:
                 logger.warning("job %s cannot be reported on: %s; the work goes on", tracked.job.id, error)
             self._in_trouble = True
+        except anyio.get_cancelled_exc_class():
+            # By the end of the block, or from around it: whether it was written is unknown.
+            tracked._put_back(sent)
+            raise
         else:
             self._in_trouble = False
             if self._is_cancelled_from_elsewhere():
                 name = self._provider.name
                 self._stop(JobCancelled(f"job {tracked.job.id} was cancelled from elsewhere", provider=name))
-        finally:
-            if self._reporting.cancel_called:
-                tracked._put_back(sent)
 
     def _is_cancelled_from_elsewhere(self) -> bool:
         tracked = self._tracked

@@ -490,7 +490,8 @@ async def test_answers_pickle(rig: Rig, client: Client[Any]) -> None:
         assert (twin.raw, twin.details) == (thing.raw, thing.details)
         assert hash(twin) == hash(thing)
         assert thing.details is not None
-    run = await anyio.run_process([sys.executable, "-c", UNPICKLE], input=pickle.dumps(things))
+    paths = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    run = await anyio.run_process([sys.executable, "-c", UNPICKLE], input=pickle.dumps(things), env=paths)
     assert run.stdout.decode().strip() == repr(
         [(type(thing).__name__, repr(thing.details)) for thing in things]
     )

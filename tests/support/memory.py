@@ -21,6 +21,7 @@ from callsheet import BulkError, Conflict, IntegrityError, InvalidCursor, LeaseL
 from callsheet._threads import Threads
 from callsheet.abc import (
     CAPABILITIES,
+    UNSET,
     Claim,
     Component,
     File,
@@ -39,6 +40,12 @@ from callsheet.abc import (
 )
 
 __all__ = ["MemoryProvider", "MemoryTracker", "NarrowProvider"]
+
+
+def read_raw(record: Any) -> dict[str, Any]:
+    """Return the details of a record: here, they are its raw form."""
+    return dict(record.raw)
+
 
 ENDED = {JobState.DONE, JobState.FAILED, JobState.CANCELLED}
 
@@ -64,7 +71,9 @@ class MemoryTracker:
         self.bytes: dict[str, bytes] = {}
         self.links: list[tuple[str, str, str]] = []
         self.keys: dict[str, tuple[str, str]] = {}
-        self.location = Location(id="loc-1", name="memory", kind="memory")
+        self.location = Location(
+            id="loc-1", name="memory", kind="memory", raw={"name": "memory"}, reader=read_raw
+        )
         self._last = datetime(2026, 1, 1, tzinfo=UTC)
 
     def snapshot(self) -> str:
@@ -111,6 +120,7 @@ class MemoryProvider(Provider):
     def __init__(self, state: MemoryTracker, *, user: str = "jane", watch_interval: float = 0.02) -> None:
         self.state = state
         self.watch_interval = watch_interval
+        self.progress_interval = 0.05
         self._user = user
         self._threads: Threads | None = None
 
@@ -133,6 +143,10 @@ class MemoryProvider(Provider):
         other = type(self)(self.state, user=name, watch_interval=self.watch_interval)
         other._threads = self._threads
         return other
+
+    def details(self, record: Any) -> dict[str, Any]:
+        """Return the record as the tracker has it."""
+        return read_raw(record)
 
     # -- jobs ------------------------------------------------------------------------------------------------
 
@@ -189,6 +203,7 @@ class MemoryProvider(Provider):
             finished_at=now if state in ENDED else None,
             attributes=new.attributes or {},
             raw={"name": new.name},
+            reader=read_raw,
         )
         self.state.jobs[job.id] = job
         self.state.keys[new.idempotency_key or ""] = (self._request(new), job.id)
@@ -271,6 +286,7 @@ class MemoryProvider(Provider):
                 field: getattr(old, field)
                 for field in ("user", "type", "description", "priority", "item", "attributes", "raw")
             },
+            reader=read_raw,
         )
         self.state.jobs[new.id] = new
         self.state.keys[key or ""] = (f"rerun {job_id}", new.id)
@@ -310,7 +326,8 @@ class MemoryProvider(Provider):
             raise Conflict(f"job {job} is another worker's", provider=self.name)
         held.fence, held.length = held.fence + 1, lease + grace
         held.until = time.monotonic() + held.length
-        return Claim(self.state.change(job, JobChanges(state=JobState.RUNNING)), held.fence)
+        problem = None if self._job(job).ended else UNSET
+        return Claim(self.state.change(job, JobChanges(state=JobState.RUNNING, problem=problem)), held.fence)
 
     async def beat_job(self, claim: Claim, changes: JobChanges) -> Job:
         await checkpoint()
@@ -332,19 +349,36 @@ class MemoryProvider(Provider):
     ) -> Component:
         if location is not None:
             await self.get_location(location)
-        if key in self.state.keys:
-            return self.state.components[self.state.keys[key][1]]
-        if isinstance(file, FrameSequence):
-            assert self._threads is not None
-            await file.measure(self._threads)
-            frames = [await self._store(frame, progress) for frame in file.files()]
-            whole = await self._add(file.name, size=sum(frame.size or 0 for frame in frames))
-            self.state.frames[whole.id] = frames
-        else:
-            whole = await self._store(file, progress)
-            self.state.components[whole.id] = whole
-        self.state.keys[key] = ("upload", whole.id)
-        return whole
+        request = f"upload {file.name}"
+        if key not in self.state.keys:
+            whole, frames = await self._stored(file, progress)
+            # Another upload with the key may have been faster.
+            if key not in self.state.keys:
+                self.state.components[whole.id] = whole
+                self.state.frames |= {whole.id: frames} if frames else {}
+                self.state.keys[key] = (request, whole.id)
+        asked, id_ = self.state.keys[key]
+        if asked != request:
+            raise Conflict(f"key {key!r} was used with another file", provider=self.name)
+        return self.state.components[id_]
+
+    async def _stored(
+        self, file: File | FrameSequence, progress: Progress
+    ) -> tuple[Component, list[Component]]:
+        if isinstance(file, File):
+            return await self._store(file, progress), []
+        assert self._threads is not None
+        await file.measure(self._threads)
+        frames: list[Component] = []
+        before = 0
+
+        async def onward(done: int) -> None:
+            await progress(before + done)
+
+        for frame in file.files():
+            frames.append(await self._store(frame, onward))
+            before += frames[-1].size or 0
+        return self._component(file.name, size=before), frames
 
     async def _store(self, file: File, progress: Progress) -> Component:
         import hashlib  # the only user
@@ -354,24 +388,20 @@ class MemoryProvider(Provider):
         async with file.open(self._threads) as reader:
             while await reader.read(digest.update, content.extend):
                 await progress(len(content))
-        component = attrs.evolve(
-            await self._add(file.name, size=len(content)), checksum=f"sha256:{digest.hexdigest()}"
-        )
-        self.state.components.pop(component.id)
+        component = self._component(file.name, size=len(content))
         self.state.bytes[component.id] = bytes(content)
-        return component
+        return attrs.evolve(component, checksum=f"sha256:{digest.hexdigest()}")
 
-    async def _add(self, name: str, *, size: int) -> Component:
-        component = Component(
+    def _component(self, name: str, *, size: int) -> Component:
+        return Component(
             id=str(uuid.uuid4()),
             name=name,
             size=size,
             location_id=self.state.location.id,
             created_at=self.state.now(),
             raw={"name": name},
+            reader=read_raw,
         )
-        self.state.components[component.id] = component
-        return component
 
     async def link(self, job_id: str, components: Sequence[Component]) -> list[Component]:
         await checkpoint()
@@ -417,7 +447,7 @@ class MemoryProvider(Provider):
         self.state.links = [link for link in self.state.links if link[1] != component_id]
 
     async def members(self, component: Component) -> Sequence[Component] | None:
-        await checkpoint()
+        await self.get_component(component.id)
         return self.state.frames.get(component.id)
 
     def read(
@@ -427,13 +457,12 @@ class MemoryProvider(Provider):
 
     @asynccontextmanager
     async def _reading(self, component: Component, start: int) -> AsyncIterator[AsyncIterator[bytes]]:
-        await checkpoint()
         if component.id not in self.state.bytes:
             raise IntegrityError(f"{component.name}: its bytes are gone", provider=self.name)
         yield _Chunks(self.state.bytes[component.id][start:])
 
     async def component_url(self, component: Component, *, expires: float) -> str:
-        await checkpoint()
+        await self.get_component(component.id)
         return f"memory:{component.id}"
 
     # -- locations -------------------------------------------------------------------------------------------
