@@ -86,3 +86,13 @@ def test_source_archive_can_pass_its_tests(built: Path) -> None:
         *("src", "tests", "examples", "docs", ".ci", "pyproject.toml", "noxfile.py"),
         *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
     }
+
+
+def test_systems_without_file_locks_import_it() -> None:
+    """Where there is no fcntl, as on Windows, callsheet and its trackers import all the same."""
+    script = (
+        "import sys; sys.modules['fcntl'] = None\n"
+        "import callsheet, callsheet.providers.local, callsheet.providers.ftrack\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

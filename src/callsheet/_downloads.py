@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import shutil
@@ -14,6 +13,7 @@ from typing import Any
 
 from callsheet._errors import Conflict, IntegrityError, InvalidRequest
 from callsheet._files import CHUNK
+from callsheet._locks import lock
 from callsheet._models import Component
 from callsheet._names import part_name, safe_name
 from callsheet._threads import Threads
@@ -310,13 +310,11 @@ class _Part:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         while True:
             file = os.open(self._name, flags, 0o666, dir_fd=self._folder)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if self._is_named(file):
-                    return file
-            except BlockingIOError:
+            if not lock(file, wait=False):
                 os.close(file)
-                raise Conflict(f"{self._target} is being downloaded by somebody else") from None
+                raise Conflict(f"{self._target} is being downloaded by somebody else")
+            if self._is_named(file):
+                return file
             # Whoever had it before us has just given it its final name: that file is not ours to write.
             os.close(file)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from callsheet import File, Timeout
+from callsheet import File, Timeout, _locks
 from callsheet._threads import Threads
-from callsheet.providers.local import LocalProvider, _blobs, _locks, _stamps
+from callsheet.providers.local import LocalProvider, _blobs, _stamps
 from callsheet.providers.local._handle import Handle, acquire
 from callsheet.providers.local._parts import Part
 from local.tools import Upload

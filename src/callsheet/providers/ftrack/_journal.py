@@ -6,7 +6,6 @@ links that the parts are sent to, so nobody else may read it.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +15,8 @@ from typing import Any
 
 import attrs
 import platformdirs
+
+from callsheet._locks import lock
 
 __all__ = ["Journal", "Session"]
 
@@ -69,11 +70,10 @@ class Journal:
         while True:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(handle)
-                return None
-            except BaseException:
+                if not lock(handle, wait=False):
+                    os.close(handle)
+                    return None
+            except OSError:
                 os.close(handle)
                 raise
             if os.fstat(handle).st_nlink:

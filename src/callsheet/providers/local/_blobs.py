@@ -14,10 +14,10 @@ import anyio
 
 from callsheet._errors import ConfigError, IntegrityError, QuotaExceeded, Timeout
 from callsheet._files import CHUNK, File, Reader
+from callsheet._locks import lock
 from callsheet._threads import Threads
 from callsheet.abc import Progress
 from callsheet.providers.local._handle import Handle, acquire
-from callsheet.providers.local._locks import lock
 from callsheet.providers.local._parts import Part, claim
 from callsheet.providers.local._trouble import translating
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from callsheet._errors import ConfigError, Denied
-from callsheet.providers.local._locks import locked_directory
+from callsheet._locks import locked_directory
 
 __all__ = ["DATABASE", "FILES", "check_file_system", "claimed"]
 

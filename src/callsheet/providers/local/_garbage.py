@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 
 from callsheet._errors import Conflict
-from callsheet.providers.local._locks import lock
+from callsheet._locks import lock
 from callsheet.providers.local._trouble import translating
 
 __all__ = ["Garbage", "claim_all", "collect"]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from callsheet._files import CHUNK, File
+from callsheet._locks import lock
 from callsheet.providers.local._handle import Handle
-from callsheet.providers.local._locks import lock
 from callsheet.providers.local._stamps import boot_id
 from callsheet.providers.local._trouble import translating
 
