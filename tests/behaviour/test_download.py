@@ -232,6 +232,47 @@ async def test_a_file_system_without_hard_links(
         await client.components.download(part, folder)
     assert names(folder) == ["plate.mov"]
 
+    def appear(transfer: Transfer) -> None:
+        (folder / "other").write_bytes(b"precious")
+
+    with pytest.raises(FileExistsError, match="meanwhile"):
+        await client.components.download(part, folder / "other", on_progress=appear)
+    assert (folder / "other").read_bytes() == b"precious"
+
+
+@needs("download", "open", "upload")
+async def test_without_a_checksum(rig: Rig, client: Client[Any], part: Component, folder: Path) -> None:
+    """Where only the size is known it is held to; a part from an earlier try proves nothing and goes."""
+    plain = attrs.evolve(part, checksum=None)
+    (folder / ".plate.mov.part").write_bytes(b"x" * 1000)
+    provider = rig.wrapped()
+    async with Client(provider) as watched:
+        path = await watched.components.download(plain, folder)
+        assert path.read_bytes() == CONTENT
+        assert starts(provider) == [0]
+        changing(provider, WRONG["too short"])
+        with pytest.raises(IntegrityError, match="instead of"):
+            await watched.components.download(plain, folder / "other")
+    odd = attrs.evolve(part, checksum="no-such-algorithm:00")
+    assert (await client.components.download(odd, folder / "odd")).read_bytes() == CONTENT
+    assert names(folder) == ["odd", "plate.mov"]
+
+
+@needs("download", "upload")
+async def test_frames_without_a_checksum(rig: Rig, frames: Component, folder: Path) -> None:
+    """Frames that cannot be proved whole are fetched again when a sequence is gone on with."""
+    provider = rig.wrapped()
+
+    async def members(real: Any, component: Component) -> list[Component]:
+        return [attrs.evolve(frame, checksum=None) for frame in await real(component)]
+
+    provider.on["members"] = members
+    (folder / ".beauty.%04d.exr.part").mkdir()
+    (folder / ".beauty.%04d.exr.part" / "beauty.1001.exr").write_bytes(b"x" * 100_100)
+    async with Client(provider) as client:
+        assert is_whole(await client.components.download(frames, folder))
+    assert len(starts(provider)) == 12
+
 
 # -- gone on with --------------------------------------------------------------------------------------------
 
@@ -558,10 +599,12 @@ async def test_going_on_with_a_frame_sequence(rig: Rig, frames: Component, folde
         with pytest.raises(TransportError):
             await client.components.download(frames, folder)
         assert names(folder) == [".beauty.%04d.exr.part"]
+        # One that was damaged meanwhile is fetched again.
+        (folder / ".beauty.%04d.exr.part" / "beauty.1002.exr").write_bytes(b"x" * 100_200)
         path = await client.components.download(frames, folder)
     assert is_whole(path)
-    # Four frames, the fifth broken off and once more, and the other seven.
-    assert len(starts(provider)) == 5 + 8
+    # Four frames, the fifth broken off and once more, the other seven, and the damaged one.
+    assert len(starts(provider)) == 5 + 8 + 1
     assert names(folder) == ["beauty.%04d.exr"]
 
 

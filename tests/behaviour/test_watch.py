@@ -25,7 +25,7 @@ from callsheet import (
 from rig import Rig
 from support import scale
 from support.needs import needs
-from support.tables import raises_for
+from support.tables import ends_with, raises_for
 
 Seen = list[JobChange]
 
@@ -356,6 +356,18 @@ async def test_watches_by_name_and_filter_together(rig: Rig, jobs: list[Job]) ->
     ids, filters, _ = provider.arguments("sweep")[looks - 1]
     assert set(ids) == {job.id for job in jobs}
     assert len(list(filters)) == 1
+
+
+async def test_more_jobs_than_can_be_followed(
+    rig: Rig, client: Client[Any], jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A filter that too many jobs match is an error that says so, not a watch without bounds."""
+    monkeypatch.setattr("callsheet._watching.MAX_JOBS", 2)
+    watch = client.jobs.watch(user=rig.user)
+    with ends_with(InvalidRequest) as caught:
+        for _ in jobs:
+            await anext(watch)
+    assert "more than 2 jobs match" in str(caught.value)
 
 
 # -- trouble, and what makes no sense ------------------------------------------------------------------------
