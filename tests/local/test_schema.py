@@ -122,6 +122,7 @@ async def test_directory_of_something_else_is_refused(directory: Path) -> None:
         ("directory", "a\0b"),
         ("user", ""),
         ("user", 5),
+        ("user", "a\0b"),
         ("policy", 5),
     ],
 )

@@ -103,7 +103,7 @@ class LocalProvider(Provider):
     ) -> None:
         if not isinstance(directory, str | os.PathLike) or "\0" in str(directory):
             raise ConfigError(f"directory must be a path, not {directory!r}")
-        if user is not None and (not isinstance(user, str) or not user.strip()):
+        if user is not None and (not isinstance(user, str) or not user.strip() or "\0" in user):
             raise ConfigError(f"user must be a name, not {user!r}")
         if not callable(policy):
             raise ConfigError(f"policy must be a function, not {policy!r}")
