@@ -23,8 +23,10 @@ from support.loopwatch import LoopWatch
 # This process measures its coverage by now. What tests start is to run as fast as it does for users.
 os.environ.pop("COVERAGE_PROCESS_START", None)
 
-# A run under nohup ignores SIGHUP, and so would every process that tests start.
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# A run in the background, or under nohup, ignores these, and so would every process that tests start.
+for ignored in (signal.SIGHUP, signal.SIGQUIT, signal.SIGINT):
+    if signal.getsignal(ignored) is signal.SIG_IGN:
+        signal.signal(ignored, signal.default_int_handler if ignored is signal.SIGINT else signal.SIG_DFL)
 
 LOOP_LIMIT = 0.05
 """Seconds of CPU that one step of the loop may take."""

@@ -109,10 +109,14 @@ class Tracked:
             # The lease went back with the end; what is told afterwards needs none.
             (self.job,) = await self._provider.update_jobs([self.job.id], checked)
             return self.job
-        self._overtake(set(checked.given()))
+        overtaken = self._overtake(set(checked.given()))
         self._setting = checked.state
         try:
             self.job = await self._provider.beat_job(self._claim, checked)
+        except CallsheetError:
+            # What was reported before stands, as what was to replace it did not get there.
+            self._restore(overtaken)
+            raise
         finally:
             self._setting = UNSET
         self._has_ended = self.job.ended and (self._has_ended or checked.state is self.job.state)
@@ -129,11 +133,16 @@ class Tracked:
         with suppress(RuntimeError):
             soon(self._wake_up)
 
-    def _overtake(self, newer: set[str]) -> None:
-        """Forget what was reported before of these fields: it must not be sent after what is newer."""
+    def _overtake(self, newer: set[str]) -> JobChanges:
+        """Take back what was reported before of these fields: it must not be sent after what is newer."""
         with self._changing:
             self._overtaken |= newer
-            self._pending = _without(self._pending, newer)
+            reported, self._pending = self._pending, _without(self._pending, newer)
+        return JobChanges(**{name: value for name, value in reported.given().items() if name in newer})
+
+    def _restore(self, overtaken: JobChanges) -> None:
+        with self._changing:
+            self._pending = attrs.evolve(overtaken, **self._pending.given())
 
     def _take(self) -> JobChanges:
         with self._changing:

@@ -840,3 +840,26 @@ async def test_words_after_the_end(rig: Rig, client: Client[Any]) -> None:
         await tracked.update(message="disk full", problem="no room")
     job = await client.jobs.get(tracked.job)
     assert (job.state, job.message, job.problem) == (JobState.FAILED, "disk full", "no room")
+
+
+@needs("track", "update(progress=)", "update(message=)")
+async def test_a_report_outlives_an_update_that_failed(
+    rig: Rig, client: Client[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was reported before an update that did not get there is not lost with it."""
+    beat_job = client.provider.beat_job
+    away = True
+
+    async def beat(claim: Any, changes: Any) -> Any:
+        if away:
+            raise Unavailable("away")
+        return await beat_job(claim, changes)
+
+    monkeypatch.setattr(client.provider, "beat_job", beat)
+    async with client.jobs.track("render") as tracked:
+        tracked.progress(0.9, "frame 9")
+        with pytest.raises(Unavailable):
+            await tracked.update(state=JobState.FAILED, progress=0.95)
+        away = False
+    job = await client.jobs.get(tracked.job)
+    assert (job.state, job.progress, job.message) == (JobState.DONE, 1.0, "frame 9")

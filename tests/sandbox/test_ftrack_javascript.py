@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from callsheet.sandbox import Sandbox
-from support import FULL
 from support.vendors import run_node
 
 SCRIPT = Path(__file__).with_name("ftrack_javascript.mjs")
 
 
-@pytest.mark.skipif(not FULL, reason="its npm packages are only installed by the full run")
 def test_the_client_works(callsheet_sandbox: Sandbox) -> None:
     """Session, jobs, batches, events, and uploads whole and in parts do what the client expects."""
     assert run_node("ftrack-js", SCRIPT, environment=callsheet_sandbox.environment) == {

@@ -15,7 +15,9 @@ def say(text: str) -> None:
     """Print one line, with our name before it."""
     # Our own standard error may be full, or its reader gone; the work goes on.
     with suppress(OSError):
-        print(f"callsheet: {one_line(text)}", file=sys.stderr, flush=True)
+        # In one piece, so that what the command writes meanwhile comes before or after it.
+        sys.stderr.write(f"callsheet: {one_line(text)}\n")
+        sys.stderr.flush()
 
 
 def one_line(text: str) -> str:
