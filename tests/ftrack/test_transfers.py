@@ -162,6 +162,7 @@ async def same_content(one: Path, other: Path) -> bool:
     return await anyio.to_thread.run_sync(filecmp.cmp, one, other, False)
 
 
+@pytest.mark.loop_limit(0.5, reason="the test asks the sandbox for its log, which blocks")
 async def test_a_large_file(
     client: Client[FtrackProvider], sandbox: Sandbox, tmp_path: Path, large: Path
 ) -> None:
@@ -193,6 +194,7 @@ def test_the_memory_of_an_upload(sandbox: Sandbox, large: Path) -> None:
     assert int(growth) < 40 * MIB
 
 
+@pytest.mark.loop_limit(0.5, reason="the test asks the sandbox for its log, which blocks")
 async def test_an_upload_that_is_killed(
     client: Client[FtrackProvider], sandbox: Sandbox, tmp_path: Path, large: Path
 ) -> None:
