@@ -195,8 +195,10 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
         key = self._new.idempotency_key if isinstance(self._new, NewJob) else None
         # Shielded: a claim that is thrown away leaves a job running that nobody works on. It ends by the
         # provider's own deadline.
+        claim: Claim | None = None
         with self._door.calling(key), anyio.CancelScope(shield=True):
             claim = await self._provider.claim_job(self._new, lease=options.lease, grace=options.grace)
+        assert claim is not None  # nobody cancels the shield itself
         self._tracked = Tracked(self._provider, claim, self._attach)
         try:
             await anyio.lowlevel.checkpoint_if_cancelled()
