@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, get_args
 
+import anyio.lowlevel
 import attrs
 
 from callsheet import _checks
@@ -123,10 +124,12 @@ class Jobs:
             BulkError: Where it cannot: some were made, some not.
         """
         base = idempotency_key or new_key()
-        many = [
-            self._checked(one, "create_many", key=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{base}/{index}")))
-            for index, one in enumerate(new)
-        ]
+        many: builtins.list[NewJob] = []
+        for index, one in enumerate(new):
+            key = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{base}/{index}"))
+            many.append(self._checked(one, "create_many", key=key))
+            if index % 100 == 99:
+                await anyio.lowlevel.checkpoint()  # others on the loop have their turn
         if not many:
             return []
         with self._door.calling(base):
