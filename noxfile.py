@@ -23,16 +23,22 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests on one Python and hold the coverage; with arguments, run just those tests."""
+    """Run the tests on one Python, on every core; with arguments, run just those tests."""
     install_wheel(session, "test")
     env = vendors(session, "ftrack")
     if session.posargs:
         session.run("python", "-m", "pytest", *session.posargs, env=env)
         return
+    session.run("python", "-m", "pytest", "-n", "auto", env=env)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run the tests in one process and hold the coverage of lines and branches."""
+    install_wheel(session, "test")
+    env = vendors(session, "ftrack")
     session.run("coverage", "erase")
-    # The workers measure themselves (tests/conftest.py); what they start in turn does not.
-    measured = {"COVERAGE_PROCESS_START": str(Path("pyproject.toml").resolve())}
-    session.run("python", "-m", "pytest", "-n", "auto", env=env | measured)
+    session.run("coverage", "run", "-m", "pytest", *session.posargs, env=env)
     session.run("coverage", "combine", "-q")
     session.run("coverage", "report")
 

@@ -6,7 +6,6 @@ a loop of its own and the leak check sees it end.
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import AsyncIterator, Generator, Iterator
 
@@ -19,9 +18,6 @@ import trio
 import callsheet.providers.local  # noqa: F401 - for its effect
 from support import FULL, hangs, leaks
 from support.loopwatch import LoopWatch
-
-# This process measures its coverage by now. What tests start is to run as fast as it does for users.
-os.environ.pop("COVERAGE_PROCESS_START", None)
 
 # A run in the background, or under nohup, ignores these, and so would every process that tests start.
 for ignored in (signal.SIGHUP, signal.SIGQUIT, signal.SIGINT):
