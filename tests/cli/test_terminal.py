@@ -101,7 +101,7 @@ def test_small_answers(tracker: str, words: Sequence[str], code: int, line: str 
 
 
 def test_watched_jobs_are_bars(cli: Cli) -> None:
-    """Jobs that match are followed as bars, those that end leave a line, and Ctrl-C ends it by its code."""
+    """Jobs that match are followed as bars, those that end leave a line, and Ctrl-C ends it cleanly."""
     one, two = (cli("jobs", "create", name, "--state", "running").ids[0] for name in ("One", "Two"))
     cli("jobs", "update", one, "--progress", "25%", "--message", "frame 1 of 4")
     with Terminal([*COMMAND, "jobs", "watch", "--state", "running"]) as terminal:
@@ -113,6 +113,9 @@ def test_watched_jobs_are_bars(cli: Cli) -> None:
         terminal.shows(f"{two}  failed  Two  no licence")
         terminal.type(KEYS["interrupt"])
         assert terminal.ended() == 130
+        first, last = terminal.screen.lines
+        assert first == f"{two}  failed  Two  no licence"
+        assert last.removeprefix("^C") == "callsheet: interrupted"
 
 
 def test_waiting_shows_bars_and_then_the_table(cli: Cli) -> None:

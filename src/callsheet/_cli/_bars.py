@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import anyio
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -23,6 +24,8 @@ from callsheet._cli._output import STYLES, percent, shown_text
 __all__ = ["JobBars", "TransferBars", "job_bars", "transfer_bars"]
 
 NAME_WIDTH = 32
+INTERVAL = 0.1
+"""Seconds between two drawings of bars."""
 
 
 class Name(ProgressColumn):
@@ -87,6 +90,12 @@ class JobBars:
         self._leaves_lines = leaves_lines
         self._bars: dict[str, TaskID] = {}
 
+    async def move(self) -> None:
+        """Draw the bars again and again, as those that wait for news move too."""
+        while True:
+            self._progress.refresh()
+            await anyio.sleep(INTERVAL)
+
     def see(self, change: JobChange) -> None:
         """Take in a change of a job."""
         job = change.current or change.previous
@@ -121,7 +130,9 @@ class JobBars:
 def job_bars(console: Console, *, leaves_lines: bool) -> Iterator[JobBars]:
     """Show bars of jobs until the block is left."""
     columns = (Name(), BarColumn(20), Percent(), Doing())
-    with Progress(*columns, console=console, transient=True) as progress:
+    # rich's own thread may draw between the steps of a line that is left, and then wipes it out; so the loop
+    # draws instead.
+    with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
         yield JobBars(progress, leaves_lines=leaves_lines)
 
 

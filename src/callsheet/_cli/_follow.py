@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -78,19 +78,20 @@ async def wait(
         until: A state that is enough, besides an end; may be repeated.
     """
     async with shown.client() as client:
-        async with _bars_meanwhile(client, jobs):
+        async with AsyncExitStack() as stack:
+            if sys.stderr.isatty():
+                await stack.enter_async_context(_beside(_show_meanwhile, client, jobs))
             ended = await client.jobs.wait_all(jobs, timeout=timeout, until=until or None)
     write_jobs(ended, shown)
     return Exit.ENDED_BADLY if any(_has_failed(job) and job.state not in until for job in ended) else Exit.OK
 
 
 @asynccontextmanager
-async def _bars_meanwhile(client: Client[Any], jobs: tuple[str, ...]) -> AsyncIterator[None]:
-    """Show the jobs as bars on standard error, if that is a terminal, until the block is left."""
+async def _beside(work: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> AsyncIterator[None]:
+    """Run some work until the block is left."""
     trouble: Exception | None = None
     async with anyio.create_task_group() as tasks:
-        if sys.stderr.isatty():
-            tasks.start_soon(_show_meanwhile, client, jobs)
+        tasks.start_soon(work, *args)
         try:
             yield
         except CallsheetError as error:
@@ -110,8 +111,9 @@ async def _show(client: Client[Any], jobs: tuple[str, ...], filters: dict[str, A
 
     # What goes to standard error is there meanwhile only; the result follows on standard output.
     with job_bars(terminal(stderr=stderr), leaves_lines=not stderr) as bars:
-        async for change in client.jobs.watch(*jobs, **filters):
-            bars.see(change)
+        async with _beside(bars.move):
+            async for change in client.jobs.watch(*jobs, **filters):
+                bars.see(change)
 
 
 def _has_failed(job: Job) -> bool:
