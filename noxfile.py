@@ -34,11 +34,11 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Run the tests in one process and hold the coverage of lines and branches."""
+    """Hold the coverage of lines and branches by the tests, whichever process they are reached in."""
     install_wheel(session, "test")
     env = vendors(session, "ftrack")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs, env=env)
+    session.run("coverage", "run", "-m", "pytest", "-n", "auto", *session.posargs, env=env)
     session.run("coverage", "combine", "-q")
     session.run("coverage", "report")
 
