@@ -86,6 +86,14 @@ class Part(Protocol):
         """
         ...
 
+    def act(self, action: str, words: Mapping[str, Any]) -> Any:
+        """Do by another program's hand what the vendor's clients cannot do; return what JSON can tell.
+
+        Raises:
+            ValueError: The action or one of its words will not do; the message names it.
+        """
+        ...
+
 
 @attrs.define
 class Record:

@@ -88,6 +88,17 @@ class Sandbox:
         """
         self._remote.ask("PUT", vendor, options)
 
+    def act(self, vendor: str, action: str, **words: Any) -> Any:
+        """Let one vendor's server do what its clients cannot ask for: a job starts, ends, or is gone.
+
+        Returns:
+            What the action tells, decoded from JSON.
+
+        Raises:
+            ValueError: There is no such vendor, action or word; the message names it.
+        """
+        return self._remote.ask("POST", f"{vendor}/{action}", words)
+
     def requests(self, path: str = "*", *, method: str | None = None, contains: str = "") -> list[Request]:
         """Return the requests so far, oldest first; the last 10,000 are kept.
 

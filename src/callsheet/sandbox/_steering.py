@@ -1,4 +1,4 @@
-"""What steers a sandbox from outside: `/_sandbox/clock`, `/faults`, `/requests`, and each part's options."""
+"""What steers a sandbox from outside: `/_sandbox/clock`, `/faults`, `/requests`, each part's options and acts."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def steering_routes() -> list[BaseRoute]:
         Route("/requests", clear_requests, methods=["DELETE"]),
         Route("/{part}", read_options, methods=["GET"]),
         Route("/{part}", change_options, methods=["PUT"]),
+        Route("/{part}/{action}", act, methods=["POST"]),
     ]
 
 
@@ -128,6 +129,15 @@ async def change_options(request: Request) -> Response:
     except ValueError as exc:
         raise refused(str(exc)) from exc
     return await read_options(request)
+
+
+async def act(request: Request) -> Response:
+    """Let one part do something by another program's hand."""
+    try:
+        told = part_of(request).act(request.path_params["action"], await mapping_of(request))
+    except ValueError as exc:
+        raise refused(str(exc)) from exc
+    return JSONResponse(told)
 
 
 def frame_of(request: Request) -> Frame:

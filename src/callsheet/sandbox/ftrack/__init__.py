@@ -91,6 +91,10 @@ class Ftrack:
         if not self.events:
             self.hub.drop()
 
+    def act(self, action: str, words: Mapping[str, Any]) -> Any:
+        """Refuse: all that happens on an ftrack server, clients can ask for."""
+        raise ValueError(f"{action}: ftrack knows no actions")
+
     @property
     def offset(self) -> timedelta:
         """What the server's naive times are ahead of UTC."""
