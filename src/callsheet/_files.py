@@ -16,7 +16,7 @@ from callsheet._checks import text
 from callsheet._errors import IntegrityError, InvalidRequest
 from callsheet._threads import Threads
 
-__all__ = ["CHUNK", "File", "FrameSequence", "Reader", "Source"]
+__all__ = ["CHUNK", "File", "FrameSequence", "Pieces", "Reader", "Source"]
 
 CHUNK = 1 << 20
 """Bytes read in one trip to a thread: below this the trip costs more than the read."""
@@ -173,6 +173,29 @@ class Reader:
 
     def _wrong(self, what: str) -> IntegrityError:
         return IntegrityError(f"file {self.name!r} {what} while it was read; nothing of it was kept")
+
+
+class Pieces:
+    """The bytes of an open source in pieces of any size, each chunk handed to the sinks as it is read."""
+
+    def __init__(self, reader: Reader, *sinks: Callable[[bytes], object]) -> None:
+        self._reader = reader
+        self._sinks = sinks
+        self._rest = b""
+
+    async def take(self, size: int) -> bytes:
+        """Return the next `size` bytes, or what is left.
+
+        Raises:
+            IntegrityError: As `Reader.read`.
+        """
+        pieces, length = [self._rest], len(self._rest)
+        while length < size and (piece := await self._reader.read(*self._sinks)):
+            pieces.append(piece)
+            length += len(piece)
+        data = b"".join(pieces)
+        self._rest = data[size:]
+        return data[:size]
 
 
 class _BlockingReader(Reader):

@@ -23,7 +23,7 @@ from callsheet._errors import (
     ResponseError,
     Unavailable,
 )
-from callsheet._files import CHUNK, File, Reader
+from callsheet._files import CHUNK, File, Pieces
 from callsheet._http._messages import Answer, Body
 from callsheet.abc import Progress
 from callsheet.providers.ftrack._journal import Journal, Session
@@ -134,7 +134,7 @@ class Uploads:
     ) -> Stored | Existing:
         md5 = hashlib.md5(usedforsecurity=False)
         async with file.open(self._threads) as reader:
-            data = await _Pieces(reader, md5.update).take(size)
+            data = await Pieces(reader, md5.update).take(size)
             await reader.read()  # at its end, a source says whether it has changed
         metadata = _upload_metadata(id_, file.name, size, checksum=base64.b64encode(md5.digest()).decode())
         checksum = f"md5:{md5.hexdigest()}"
@@ -162,7 +162,7 @@ class Uploads:
             await progress(done + sent)
 
         async with file.open(self._threads) as reader:
-            pieces = _Pieces(reader, md5.update)
+            pieces = Pieces(reader, md5.update)
             for number, url in enumerate(session.urls, 1):
                 data = await pieces.take(session.part_size)
                 if number == len(session.urls):
@@ -329,25 +329,6 @@ def _complete(session: Session) -> Operation:
 
 
 # -- bytes ---------------------------------------------------------------------------------------------------
-
-
-class _Pieces:
-    """The bytes of a source in pieces of any size, each handed to a sink as it is read."""
-
-    def __init__(self, reader: Reader, sink: Callable[[bytes], object]) -> None:
-        self._reader = reader
-        self._sink = sink
-        self._rest = b""
-
-    async def take(self, size: int) -> bytes:
-        """Return the next `size` bytes, or what is left."""
-        pieces, length = [self._rest], len(self._rest)
-        while length < size and (piece := await self._reader.read(self._sink)):
-            pieces.append(piece)
-            length += len(piece)
-        data = b"".join(pieces)
-        self._rest = data[size:]
-        return data[:size]
 
 
 def _body(data: bytes) -> Body:
