@@ -1,0 +1,68 @@
+"""Vidispine's ways to say no: a document of nine members, a plain number and message, XML, or bare lines."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from callsheet._errors import Conflict, Denied, NotFound, ResponseError
+from callsheet._http._messages import Answer, error_for
+
+__all__ = ["error_of", "is_about"]
+
+_KINDS: dict[str, type[ResponseError] | None] = {
+    "notFound": NotFound,
+    "forbidden": Denied,
+    "notAuthorized": Denied,
+    "licenseFault": Denied,
+    "conflict": Conflict,
+    "fileAlreadyExists": Conflict,
+    "invalidInput": ResponseError,
+    "notYetImplemented": ResponseError,
+    "internalServer": None,  # by its status
+}
+"""The members of an ExceptionDocument: one is there, the others are null."""
+
+_XML = re.compile(r"<(?:\w+:)?ExceptionDocument\b[^>]*>\s*<(\w+)>(.*?)</\1>", re.DOTALL)
+_XML_MEMBER = re.compile(r"<(\w+)>([^<]*)</")
+_PLAIN = re.compile(r"\d{3} [^\r\n]+(?:\r?\n[A-Z][\w ]*: [^\r\n]*)*\s*")
+
+
+def error_of(answer: Answer) -> ResponseError | None:
+    """Return the error that an answer tells in one of Vidispine's forms; it always comes with a status."""
+    if answer.status < 400:
+        return None
+    text = answer.body.decode(errors="replace").strip()
+    if text.startswith("{"):
+        return _from_json(answer, text)
+    if found := _XML.search(text):
+        return _error(answer, found[1], dict(_XML_MEMBER.findall(found[2])))
+    if _PLAIN.fullmatch(text):
+        return error_for(answer, message="; ".join(text.splitlines()))
+    reason = answer.headers.get("reason")
+    return error_for(answer, message=reason) if answer.status == 401 and reason else None
+
+
+def _from_json(answer: Answer, text: str) -> ResponseError | None:
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    for name in _KINDS:
+        if said.get(name) is not None:
+            return _error(answer, name, said[name])
+    message = said.get("message")
+    return error_for(answer, message=message) if isinstance(message, str) else None
+
+
+def _error(answer: Answer, code: str, facts: Any) -> ResponseError:
+    told = facts if isinstance(facts, Mapping) else {"message": facts}
+    message = ", ".join(f"{name}: {value}" for name, value in told.items() if value not in (None, ""))
+    return error_for(answer, kind=_KINDS.get(code), code=code, message=message)
+
+
+def is_about(error: NotFound, kind: str) -> bool:
+    """Tell whether it is a thing of that kind, such as `"user"`, that was not found."""
+    return error.message.lower().startswith(f"type: {kind}")
