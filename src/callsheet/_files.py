@@ -97,6 +97,18 @@ class File:
         finally:
             reader.close()
 
+    async def part(self, threads: Threads, start: int, length: int) -> AsyncGenerator[bytes, None]:
+        """Yield the `length` bytes from `start` on, or those of them that there are.
+
+        Raises:
+            InvalidRequest, OSError: As `open`.
+            IntegrityError: As `Reader.read`.
+        """
+        async with self.open(threads, start=start) as reader:
+            while length and (chunk := await reader.read()):
+                yield chunk[:length]
+                length -= len(chunk[:length])
+
     def _measure(self) -> int:
         source = self.source
         if isinstance(source, Path):

@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from callsheet._files import FrameSequence
+from callsheet._together import together
 from callsheet.abc import Progress
 from callsheet.providers.ftrack._server import Server
-from callsheet.providers.ftrack._together import together
 from callsheet.providers.ftrack._uploads import WHOLE, Stored, Uploads
 
 __all__ = ["number_of", "padding_of", "store_frames"]

@@ -25,12 +25,12 @@ from callsheet._errors import (
 )
 from callsheet._files import CHUNK, File, Pieces
 from callsheet._http._messages import Answer, Body
+from callsheet._together import together
 from callsheet.abc import Progress
 from callsheet.providers.ftrack._journal import Journal, Session
 from callsheet.providers.ftrack._operations import Operation, query
 from callsheet.providers.ftrack._query import Query
 from callsheet.providers.ftrack._server import Server
-from callsheet.providers.ftrack._together import together
 from callsheet.providers.ftrack._wire import SERVER_LOCATION
 
 __all__ = ["WHOLE", "Existing", "Stored", "Uploads", "part_size_for"]
@@ -253,7 +253,7 @@ class _InParts:
         while missing:
             number = missing.popleft()
             start, length = (number - 1) * session.part_size, self._length(session, number)
-            body = Body(partial(_slice, self._file, self._threads, start, length), length)
+            body = Body(partial(self._file.part, self._threads, start, length), length)
             e_tag = await put_part(
                 self._server, session.urls[number - 1], body, partial(self._report, number)
             )
@@ -338,10 +338,3 @@ def _body(data: bytes) -> Body:
 async def _chunks(data: bytes) -> AsyncGenerator[bytes, None]:
     for start in range(0, len(data), CHUNK):
         yield data[start : start + CHUNK]
-
-
-async def _slice(file: File, threads: Any, start: int, length: int) -> AsyncGenerator[bytes, None]:
-    async with file.open(threads, start=start) as reader:
-        while length and (chunk := await reader.read()):
-            yield chunk[:length]
-            length -= len(chunk[:length])
