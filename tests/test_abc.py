@@ -92,6 +92,7 @@ OPTIONAL: dict[str, Callable[[Provider], Awaitable[object]]] = {
     "track": lambda bare: bare.claim_job("j-1", lease=60, grace=15),
     "upload": lambda bare: bare.upload(File(b"", name="a"), location=None, key="k", progress=_nothing),
     "attach": lambda bare: bare.link("j-1", [PART]),
+    "mirror(into=)": lambda bare: bare.made_job("k"),
     "components.list": lambda bare: bare.page_components(job_id=None, location_id=None, after=None, size=5),
     "components.get": lambda bare: bare.get_component("c-1"),
     "components.delete": lambda bare: bare.delete_component("c-1"),
@@ -115,12 +116,14 @@ async def test_what_a_tracker_need_not_answer(call: str) -> None:
 
 
 async def test_more_of_what_a_tracker_need_not_answer() -> None:
-    """Beating and reading are refused as well; without frame sequences, every component is a plain file."""
+    """Beating, reading and finding by key are refused as well; without frame sequences, every component is a plain file."""
     bare = Bare()
     with pytest.raises(Unsupported, match="track"):
         await bare.beat_job(CLAIM, JobChanges())
     with pytest.raises(Unsupported, match="open"):
         bare.read(PART)
+    with pytest.raises(Unsupported, match="mirror"):
+        await bare.made_component("k")
     assert await bare.members(PART) is None
 
 

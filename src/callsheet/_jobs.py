@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from functools import partial
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import anyio.lowlevel
 import attrs
@@ -20,6 +20,7 @@ from callsheet._attaching import attach
 from callsheet._door import Door, new_key
 from callsheet._errors import BulkError, InvalidRequest, NotFound
 from callsheet._listing import Listing, Query
+from callsheet._mirroring import Mirroring
 from callsheet._models import (
     UNSET,
     Action,
@@ -34,6 +35,9 @@ from callsheet._tracking import OnCancel, Tracked, Tracking, TrackOptions
 from callsheet._transfers import OnProgress
 from callsheet._waiting import Until, wait_for
 from callsheet._watching import Sweeper, Watch
+
+if TYPE_CHECKING:
+    from callsheet._client import Client
 
 __all__ = ["Jobs"]
 
@@ -472,6 +476,57 @@ class Jobs:
             raise InvalidRequest(f"track: {unfit}= cannot be given with job=, which has its own")
         changes = _checks.job_changes(given) if given else None
         return Tracking(self._door, self._door.job_id(job), self.attach, options, changes=changes)
+
+    async def mirror(
+        self,
+        job: Job | str,
+        *,
+        into: Client[Any],
+        user: str | None = None,
+        files: bool = True,
+        timeout: float | None = None,
+    ) -> Job:
+        """Show the job on another tracker until it has ended, with its outputs, and return that other job.
+
+        State, progress, message, problem and description go over, the latest at a time, and the end always.
+        The outputs are streamed across and attached before that, so a mirror that is done has them all. A
+        source that is gone ends its mirror FAILED, with the problem "source gone".
+
+        A job has one mirror on a tracker, whoever calls this how often: a call that was cancelled or killed
+        leaves the mirror as it is, and the next call goes on with it. The mirror has the job's id as
+        `source_id`, and `attributes["source"]` names its tracker, too. Trouble that passes is logged and
+        ridden out.
+
+        Args:
+            into: An open client of the other tracker.
+            user: Whose the mirror is; by default the one you are logged in as there.
+            files: Whether the outputs are copied.
+            timeout: Seconds; `None` goes on until the job has ended, 0 brings the mirror up to date once.
+
+        Raises:
+            WaitTimeout: The job goes on; `.job` is what was last seen of it.
+            NotFound: There is no such job; or the mirror is gone.
+            AttachError: The mirror has ended as the job has, but some outputs could not be copied: `.failed`
+                has the error of each, by its component.
+            Unsupported: The other tracker cannot show jobs; nothing was sent to either.
+            InvalidRequest: Both are the same tracker.
+        """
+        id_ = self._door.job_id(job)
+        if not isinstance(getattr(into, "jobs", None), Jobs):
+            raise InvalidRequest(f"into must be a client of the other tracker, not {into!r}")
+        target = into.jobs._door
+        self._door.require("mirror")
+        target.require("mirror(into=)")
+        for word in ("components.list", "open") if files else ():
+            self._door.require(word)
+        if target.provider.tracker == self._door.provider.tracker:
+            raise InvalidRequest(
+                f"into must be another tracker than the job's own, {self._door.provider.tracker}"
+            )
+        limit = None if timeout is None else _checks.seconds(timeout, "timeout")
+        owner = _checks.optional_text(user, "user")
+        mirroring = Mirroring(self._door, self._sweeper, id_, target, user=owner, files=files)
+        return await mirroring.run(limit)
 
     # -- steps -----------------------------------------------------------------------------------------------
 

@@ -174,7 +174,11 @@ class Location(Record):
 
 @attrs.frozen(kw_only=True)
 class NewJob:
-    """A job to be made: the fields of `jobs.create`, for `jobs.create_many`."""
+    """A job to be made: the fields of `jobs.create`, for `jobs.create_many`.
+
+    Attributes:
+        source_id: The job that this one is a mirror of; `jobs.mirror` gives it, and nobody else can.
+    """
 
     name: str
     user: str | None = None
@@ -190,6 +194,7 @@ class NewJob:
     parameters: Mapping[str, Any] | None = None
     outputs: Sequence[Any] = ()
     vendor: Mapping[str, Any] | None = None
+    source_id: str | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -186,6 +186,13 @@ class Provider(ABC):
         """
         raise Unsupported("create", provider=self.name)
 
+    async def made_job(self, key: str) -> Job | None:
+        """Return the job that was made under an idempotency key, or `None` if there is none, or no more.
+
+        Trackers that jobs can be mirrored into answer this, and `made_component`.
+        """
+        raise Unsupported("mirror(into=)", provider=self.name)
+
     @abstractmethod
     async def get_jobs(self, ids: Sequence[str]) -> list[Job | None]:
         """Return the jobs in the order of their ids (at most `batch_size`), `None` where there is none."""
@@ -307,6 +314,10 @@ class Provider(ABC):
             NotFound: There is no such location.
         """
         raise Unsupported("upload", provider=self.name)
+
+    async def made_component(self, key: str) -> Component | None:
+        """Return the component that was uploaded under a key, or `None` if there is none, or no more."""
+        raise Unsupported("mirror(into=)", provider=self.name)
 
     async def link(self, job_id: str, components: Sequence[Component]) -> list[Component]:
         """Attach components that exist to the job, in one request; attaching one twice changes nothing."""

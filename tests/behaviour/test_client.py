@@ -273,7 +273,7 @@ async def test_every_call_can_be_refused(rig: Rig) -> None:
     job = await rig.make_job()
     before = await rig.snapshot()
     hints = {"attach": "create(files=)", "create(item=)": "attributes=", "list": "a look"}
-    for word in sorted(CAPABILITIES - {"mirror", "mirror(into=)"}):
+    for word in sorted(CAPABILITIES):
         call = word.partition("(")[0]
         able = CAPABILITIES - {word}
         provider = rig.wrapped(capabilities=able, hints=hints)
@@ -292,13 +292,13 @@ async def test_every_call_can_be_refused(rig: Rig) -> None:
 
 async def test_what_this_tracker_lacks(rig: Rig) -> None:
     """Each word that this tracker lacks is refused, and the tracker is as before."""
-    for word in sorted(CAPABILITIES - rig.capabilities - {"mirror", "mirror(into=)"}):
+    for word in sorted(CAPABILITIES - rig.capabilities):
         await assert_refused(rig, word)
 
 
 def test_there_is_an_attempt_for_each_word() -> None:
     """The table of smallest calls has every word, so that none goes untried."""
-    plain = {word for word in CAPABILITIES if "(" not in word} - {"mirror"}
+    plain = {word for word in CAPABILITIES if "(" not in word}
     assert plain <= set(ATTEMPTS)
 
 

@@ -197,6 +197,7 @@ class MemoryProvider(Provider):
             description=new.description,
             user=new.user or self.user,
             item=new.item,
+            source_id=new.source_id,
             created_at=now,
             updated_at=now,
             started_at=now if state is JobState.RUNNING else None,
@@ -209,6 +210,10 @@ class MemoryProvider(Provider):
         self.state.keys[new.idempotency_key or ""] = (self._request(new), job.id)
         self.state.links += [(job.id, component.id, "input") for component in inputs if component]
         return job
+
+    async def made_job(self, key: str) -> Job | None:
+        await checkpoint()
+        return self.state.jobs.get(self.state.keys.get(key, ("", ""))[1])
 
     async def get_jobs(self, ids: Sequence[str]) -> list[Job | None]:
         await checkpoint()
@@ -402,6 +407,10 @@ class MemoryProvider(Provider):
             raw={"name": name},
             reader=read_raw,
         )
+
+    async def made_component(self, key: str) -> Component | None:
+        await checkpoint()
+        return self.state.components.get(self.state.keys.get(key, ("", ""))[1])
 
     async def link(self, job_id: str, components: Sequence[Component]) -> list[Component]:
         await checkpoint()

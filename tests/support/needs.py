@@ -78,6 +78,8 @@ ATTEMPTS: dict[str, Attempt] = {
     "wait": lambda client, job: client.jobs.wait(job, timeout=0.01),
     "watch": _watch,
     "track": _track,
+    "mirror": lambda client, job: client.jobs.mirror(job, into=client),
+    "mirror(into=)": lambda client, job: client.jobs.mirror(job, into=client),
     "problem": lambda client, job: client.jobs.problem(job),
     "allows": lambda client, job: client.jobs.allows(job, "view"),
     "attach": lambda client, job: client.jobs.attach(job, ["missing.exr"]),

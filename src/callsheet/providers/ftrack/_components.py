@@ -122,6 +122,11 @@ class ComponentCalls(Provider):
             if known.id != _wire.SERVER_LOCATION:
                 raise Unsupported("upload(location=)", hint="location='ftrack.server'", provider=self.name)
 
+    async def made_component(self, key: str) -> Component | None:
+        """Return the component that was uploaded under the key, if it is still there."""
+        there = await self._server.find(_component(self._server.id_of("file", key)))
+        return next(iter(there.read(0, _wire.component_of)), None)
+
     # -- linking ---------------------------------------------------------------------------------------------
 
     async def link(self, job_id: str, components: Sequence[Component]) -> list[Component]:

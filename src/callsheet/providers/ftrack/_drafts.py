@@ -93,6 +93,8 @@ def draft_of(
     state = new.state or JobState.QUEUED
     request = _hash("create", user, state.value, fields, inputs.names)
     more: dict[str, Any] = {"request": request}
+    if new.source_id is not None:
+        more["source"] = new.source_id
     if inputs.components:
         more["inputs"] = list(inputs.components)
     if beat is not None:

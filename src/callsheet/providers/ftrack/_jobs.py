@@ -33,6 +33,10 @@ class JobCalls(Revising):
 
     # -- reading ---------------------------------------------------------------------------------------------
 
+    async def made_job(self, key: str) -> Job | None:
+        """Return the job that was made under the key, if it is still there: its id follows from the key."""
+        return (await self.get_jobs([self._server.id_of(key)]))[0]
+
     async def get_jobs(self, ids: Sequence[str]) -> list[Job | None]:
         """Return the jobs in the order of their ids, `None` where there is none; at most 500 in one query."""
         found = {job.id: job for job in await self._jobs(ids)}

@@ -170,6 +170,10 @@ class LocalProvider(Provider):
         jobs: list[Job] = await self._store.write(_making.create, wanted, key=key)
         return jobs
 
+    async def made_job(self, key: str) -> Job | None:
+        """Return the job that was made under the key, if it is still there."""
+        return await self._look(_making.made, self.tracker, key)
+
     async def get_jobs(self, ids: Sequence[str]) -> list[Job | None]:
         """Return the jobs in the order of their ids, `None` where there is none."""
         return await self._look(_jobs.get, self.tracker, ids)
@@ -339,6 +343,10 @@ class LocalProvider(Provider):
             frames.append((frame.name, size, f"sha256:{digest}"))
             total += size
         return _components.NewFile(key, request, file.name, total, None, frames)
+
+    async def made_component(self, key: str) -> Component | None:
+        """Return the component that was uploaded under the key, if it is still there."""
+        return await self._store.read(_components.made, key)
 
     async def link(self, job_id: str, components: Sequence[Component]) -> list[Component]:
         """Attach the components as outputs, all or none.

@@ -24,6 +24,7 @@ __all__ = [
     "get",
     "link",
     "link_rows",
+    "made",
     "members",
     "page",
     "remove_orphans",
@@ -99,6 +100,11 @@ def find(db: Connection, key: str, request: str) -> Component | None:
     if target not in found:
         raise _deleted(key, target)
     return found[target]
+
+
+def made(db: Connection, key: str) -> Component | None:
+    """Return the component that an upload with this key has made, if it is still there."""
+    return next(iter(get(db, Keys(db, [key]).targets()).values()), None)
 
 
 def _with_first_job() -> Select[Any]:

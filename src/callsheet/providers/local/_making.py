@@ -6,19 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
+from sqlalchemy import Connection
 
 from callsheet._errors import CallsheetError, Conflict
 from callsheet._models import Job, JobState, NewJob
 from callsheet.providers.local import _components
 from callsheet.providers.local._database import Transaction
-from callsheet.providers.local._jobs import Row, missing_job, rows_by_id
+from callsheet.providers.local._jobs import Row, get, missing_job, rows_by_id
 from callsheet.providers.local._keys import Keys, request_hash
 from callsheet.providers.local._queries import insert_all
 from callsheet.providers.local._rows import ENDED, JOB_COLUMNS, job_of_mapping, json_text
 from callsheet.providers.local._schema import jobs
 from callsheet.providers.local._stamps import new_ids
 
-__all__ = ["Order", "create", "make", "rerun"]
+__all__ = ["Order", "create", "made", "make", "rerun"]
 
 
 @attrs.frozen
@@ -65,8 +66,15 @@ class Order:
             "item": new.item,
             "attributes": json_text(new.attributes or {}),
         }
+        if new.source_id is not None:
+            columns["source_id"] = new.source_id
         request = request_hash("create", columns | {"attributes": new.attributes or {}}, list(files))
         return NewRow(columns, new.idempotency_key, request, component_ids)
+
+
+def made(db: Connection, tracker: str, key: str) -> Job | None:
+    """Return the job that was made under the key, if it is still there."""
+    return next(iter(get(db, tracker, Keys(db, [key]).targets())), None)
 
 
 def create(transaction: Transaction, wanted: list[Order]) -> list[list[Job] | Exception]:
