@@ -31,7 +31,7 @@ AT_ONCE = 8
 
 def part_size_for(size: int) -> int:
     """Return how many bytes each part of an object has: as few as allow for all of it."""
-    return max(PART, -(-size // (MAX_PARTS * MIB)) * MIB)
+    return PART if size <= PART * MAX_PARTS else -(-size // (MAX_PARTS * MIB)) * MIB
 
 
 async def upload(
