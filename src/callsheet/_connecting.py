@@ -42,15 +42,22 @@ _FTRACK = Kind(
     frozenset({"user", "api_key", "timeout", "server_timezone", *HTTP_OPTIONS}),
 )
 
+_VIDISPINE = Kind(
+    "callsheet.providers.vidispine",
+    "VidispineProvider",
+    "vidispine",
+    frozenset({"user", "password", "token", "timeout", *HTTP_OPTIONS}),
+)
+
 KINDS: Mapping[str, Kind] = {
     "local": Kind("callsheet.providers.local", "LocalProvider", "local", frozenset({"user", "timeout"})),
     "postgresql": Kind(),
     "ftrack": _FTRACK,
     "ftrack+http": _FTRACK,
     "ftrack+https": _FTRACK,
-    "vidispine": Kind(),
-    "vidispine+http": Kind(),
-    "vidispine+https": Kind(),
+    "vidispine": _VIDISPINE,
+    "vidispine+http": _VIDISPINE,
+    "vidispine+https": _VIDISPINE,
     "deadline": Kind(),
 }
 
@@ -62,10 +69,11 @@ def connect(url: str | None = None, **options: Any) -> Client[Any]:
 
     Args:
         url: `local:DIR`, or `local:` for your own directory; `ftrack+https://HOST[:PORT]`, or `ftrack:` for
-            the server of `FTRACK_SERVER`. `None` reads the environment variable `CALLSHEET_URL`.
+            the server of `FTRACK_SERVER`; `vidispine+https://HOST[:PORT]`, or `vidispine:` for that of
+            `VIDISPINE_URL`. `None` reads the environment variable `CALLSHEET_URL`.
         options: `user`, the default user of new jobs (else the login name); `timeout`, seconds that a call
             may take (else 120). For servers also `connections`, `proxy`, `verify`, `transport` and
-            `allow_http`; for ftrack `api_key` and `server_timezone`.
+            `allow_http`; for ftrack `api_key` and `server_timezone`; for Vidispine `password` or `token`.
 
     Raises:
         ConfigError: The address or an option cannot be used; the message names it. What only the tracker's

@@ -12,16 +12,36 @@ import copy
 import os
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
+from weakref import WeakValueDictionary
 
 from callsheet._errors import ConfigError
 from callsheet._http._options import HttpOptions
-from callsheet._models import Transport
+from callsheet._models import Job, Transport
 from callsheet._redaction import Secret
 from callsheet.abc import CAPABILITIES
 from callsheet.providers.vidispine._jobs import JobCalls
 from callsheet.providers.vidispine._server import Parameters, Server
+from callsheet.providers.vidispine._words import IMPORT_TYPES
+from callsheet.providers.vidispine.details import (
+    VidispineCurrentStep,
+    VidispineJob,
+    VidispineNote,
+    VidispineProgress,
+    VidispineStep,
+    VidispineWaiting,
+    read_job,
+)
 
-__all__ = ["VidispineProvider"]
+__all__ = [
+    "IMPORT_TYPES",
+    "VidispineCurrentStep",
+    "VidispineJob",
+    "VidispineNote",
+    "VidispineProgress",
+    "VidispineProvider",
+    "VidispineStep",
+    "VidispineWaiting",
+]
 
 _FIXED = "a new job; Vidispine changes nothing but a job's priority"
 _NO_WORK = "type=, and vendor= for the parameters of that type"
@@ -114,6 +134,8 @@ class VidispineProvider(JobCalls):
             parameters=_one_of(parameters, "parameters", ("both", "matrix", "query")),
         )
         self._default_type = default_type
+        self._keys = WeakValueDictionary()
+        self._unknown_states = set()
         self._include_steps = include_steps
         self.watch_interval = watch_interval
         self._owns = True
@@ -172,6 +194,12 @@ class VidispineProvider(JobCalls):
         other._server = self._server.acting_for(name)
         other._owns = False
         return other
+
+    # -- what only Vidispine can do --------------------------------------------------------------------------
+
+    def details(self, record: Job) -> VidispineJob:
+        """Return `record.details`, typed. No I/O."""
+        return read_job(record)
 
 
 def _setting(value: str | None, name: str, variable: str) -> str:

@@ -2,10 +2,291 @@
 
 from __future__ import annotations
 
-from callsheet.providers.vidispine._components import ComponentCalls
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TypeVar
+from weakref import WeakValueDictionary
+
+import anyio
+import attrs
+
+from callsheet import _checks
+from callsheet._errors import (
+    BulkError,
+    CallsheetError,
+    Conflict,
+    NotFound,
+    Outcome,
+)
+from callsheet._http._messages import Answer
+from callsheet._models import Job, JobChanges, NewJob
+from callsheet.providers.vidispine._asking import Asked
+from callsheet.providers.vidispine._creating import Draft, draft_of
+from callsheet.providers.vidispine._listing import ListingCalls
+from callsheet.providers.vidispine._refusals import is_about
+from callsheet.providers.vidispine._server import LARGE, Server
+from callsheet.providers.vidispine._together import each
+from callsheet.providers.vidispine._wire import job_of, problem_text
+from callsheet.providers.vidispine._words import KEY, priority_word
 
 __all__ = ["JobCalls"]
 
+T = TypeVar("T")
 
-class JobCalls(ComponentCalls):
+TRIES = 4
+"""How often a job is asked for whose answers are lost, with a look for it in between."""
+
+
+class JobCalls(ListingCalls):
     """The calls of `callsheet.abc.Provider` that are about jobs."""
+
+    _default_type: str | None
+    _keys: WeakValueDictionary[str, anyio.Lock]
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    async def get_jobs(self, ids: Sequence[str]) -> list[Job | None]:
+        """Return the jobs in the order of their ids, `None` where there is none: one request each."""
+        found: dict[str, Job | None] = {}
+
+        async def get(id_: str) -> None:
+            found[id_] = await self._job_or_none(id_)
+
+        await each(list(dict.fromkeys(ids)), get)
+        return [found[id_] for id_ in ids]
+
+    async def _job_or_none(self, id_: str) -> Job | None:
+        try:
+            return await self._job(id_)
+        except NotFound as error:
+            if is_about(error, "user"):
+                raise
+            return None
+
+    async def _job(self, id_: str, *, server: Server | None = None) -> Job:
+        """Return a job with all that there is to know of it."""
+        server = server or self._server
+        answer = await server.call("GET", "job", id_, query=[("metadata", "true")])
+        return await server.aside(len(answer.body) > LARGE, self._job_of, answer)
+
+    def _job_of(self, answer: Answer) -> Job:
+        row = answer.json()
+        try:
+            return job_of(row, tracker=self.tracker)
+        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+            raise answer.unreadable(f"a job that cannot be read ({exc!r})") from exc
+
+    async def _job_after(self, id_: str, *, server: Server | None = None) -> Job:
+        """Return a job as it is after a change, which has been made even if this fails."""
+        try:
+            return await self._job(id_, server=server)
+        except CallsheetError as error:
+            error.outcome = Outcome.DONE
+            raise
+
+    async def job_problem(self, job_id: str) -> str | None:
+        """Return why the job failed, or what it waits for."""
+        job = await self._job(job_id)
+        if job.vendor_state not in {"WAITING", "HOLD"}:
+            return job.problem
+        return problem_text(await self._server.read("job", job_id, "problem")) or job.problem
+
+    # -- making ----------------------------------------------------------------------------------------------
+
+    async def create_jobs(self, new: Sequence[NewJob]) -> list[Job]:
+        """Make the jobs, each on its own, and return them in the same order.
+
+        A job's key is kept in its metadata, and looked for there before the job is made. That holds for one
+        caller at a time: of two that use a new key at the same moment, both may make a job.
+
+        Raises:
+            InvalidRequest: A type is missing, or something that job metadata cannot hold; nothing was sent.
+            Conflict: A key was used with another request.
+            BulkError: Of several, some were made, some not.
+        """
+        drafts = [draft_of(one, user=one.user or self.user, default_type=self._default_type) for one in new]
+        return await self._many(drafts, self._make, "made")
+
+    async def _make(self, draft: Draft) -> Job:
+        lock = self._keys.setdefault(draft.key, anyio.Lock())
+        async with lock:
+            try:
+                return await self._made(draft) or await self._make_new(draft)
+            except CallsheetError as error:
+                error.idempotency_key = draft.key
+                raise
+
+    async def _make_new(self, draft: Draft) -> Job:
+        """Make the job; if it is unclear whether it was made, look for it, and only then try again."""
+        server = self._server.acting_for(draft.user)
+        unclear = False
+        for attempt in range(TRIES):
+            if attempt:
+                await anyio.sleep(random.uniform(0.1, 0.2) * 2**attempt)  # noqa: S311 - no secret
+            try:
+                id_ = await self._make_once(server, draft)
+            except CallsheetError as error:
+                unclear = unclear or error.outcome is Outcome.UNKNOWN
+                if error.outcome is not Outcome.UNKNOWN or attempt == TRIES - 1:
+                    error.outcome = Outcome.UNKNOWN if unclear else error.outcome
+                    raise
+                if (there := await self._found_after(error, draft)) is not None:
+                    return there
+            else:
+                return await self._job_after(id_, server=server)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _make_once(self, server: Server, draft: Draft) -> str:
+        """Make the job and return its id."""
+        if draft.type is None:
+            return str((await self._imported(server, draft.new, draft.query))["jobId"])
+        query = [("type", draft.type), *draft.query]
+        return _id_in(await server.call("POST", "job", query=query, key=draft.key))
+
+    async def _made(self, draft: Draft) -> Job | None:
+        """Return the job that was made under the key, if there is one.
+
+        A job that was run again hands its metadata on: the first of several is the one.
+
+        Raises:
+            Conflict: It was another request.
+        """
+        pairs = (
+            ("user", "false"),
+            ("jobmetadata", f"{KEY}={draft.key}"),
+            *(("first", "1"), ("number", "1"), ("sort", "jobId asc"), ("metadata", "true")),
+        )
+        listed = await self._listed(self._server, Asked(pairs), steps=False, metadata=True)
+        if not listed.jobs:
+            return None
+        draft.check(listed.jobs[0].raw)
+        return await self._job(listed.jobs[0].id)
+
+    async def _found_after(self, error: CallsheetError, draft: Draft) -> Job | None:
+        try:
+            return await self._made(draft)
+        except Conflict:
+            raise
+        except CallsheetError:
+            raise error from None
+
+    async def rerun_job(self, job_id: str, *, key: str | None) -> Job:
+        """Run it again: return the new job, which only this answer calls the old one's rerun.
+
+        Raises:
+            NotFound: There is no such job.
+        """
+        id_ = _id_in(await self._server.call("POST", "job", job_id, "re-run"))
+        return attrs.evolve(await self._job_after(id_), source_id=job_id)
+
+    # -- changing --------------------------------------------------------------------------------------------
+
+    async def update_jobs(self, ids: Sequence[str], changes: JobChanges) -> list[Job]:
+        """Set the priority of the jobs, each on its own.
+
+        Raises:
+            NotFound: There is no such job.
+            BulkError: Of several, some were changed, some not.
+        """
+        word = priority_word(changes.given()["priority"])
+
+        async def prioritize(id_: str) -> Job:
+            await self._server.call("PUT", "job", id_, query=[("priority", word)], repeatable=True)
+            return await self._job_after(id_)
+
+        return await self._many(ids, prioritize, "changed")
+
+    async def cancel_job(self, job_id: str) -> Job:
+        """Ask for the job to be aborted, unless it has ended. It may take a while: look at `ended`."""
+        return await self.abort(job_id)
+
+    async def abort(self, job: Job | str, *, reason: str | None = None, cleanup: bool = True) -> Job:
+        """Ask for a job to be aborted, as `jobs.cancel` does, and return it fresh.
+
+        Args:
+            job: Which.
+            reason: Kept with the job, for people.
+            cleanup: Let it clean up behind itself.
+
+        Raises:
+            NotFound: There is no such job.
+        """
+        job_id = _checks.job_id(job, self.tracker)
+        query = [] if reason is None else [("reason", _checks.text(reason, "reason"))]
+        query += [] if cleanup else [("cleanup", "false")]
+        try:
+            await self._server.call("DELETE", "job", job_id, query=query, repeatable=True)
+        except Conflict:
+            there = await self._job(job_id)
+            if not there.ended:
+                raise
+            return there
+        return await self._job_after(job_id)
+
+    async def delete_job(self, job_id: str) -> None:
+        """Remove the record of a job that has ended; the files it has made stay.
+
+        Raises:
+            NotFound: There is no such job.
+            Conflict: It has not ended.
+        """
+        job = await self._job(job_id)
+        if not job.ended:
+            raise Conflict(
+                f"job {job_id} has not ended ({job.vendor_state}); cancel it first", provider=self.name
+            )
+        try:
+            await self._server.call("DELETE", "job", query=[("id", job_id)], repeatable=True)
+        except NotFound:
+            return  # by a request of ours whose answer was lost, or by somebody else just now
+
+    # -- steps -----------------------------------------------------------------------------------------------
+
+    async def _many(self, things: Sequence[T], do: Callable[[T], Awaitable[Job]], done: str) -> list[Job]:
+        """Do something to each, and return the jobs in order; a single one's error is its own.
+
+        Raises:
+            BulkError: Some failed.
+        """
+        if len(things) == 1:
+            return [await do(things[0])]
+        jobs: dict[int, Job] = {}
+        failed: dict[int, Exception] = {}
+
+        async def one(index: int) -> None:
+            try:
+                jobs[index] = await do(things[index])
+            except CallsheetError as error:
+                error.provider = error.provider or self.name
+                failed[index] = error
+
+        await each(range(len(things)), one)
+        made = [jobs[index] for index in sorted(jobs)]
+        if failed:
+            first = min(failed)
+            raise BulkError(
+                f"{len(failed)} of {len(things)} jobs could not be {done}; the first is {first}:"
+                f" {failed[first]}",
+                done=made,
+                failed=dict(sorted(failed.items())),
+                outcome=_outcome(made, failed.values()),
+                provider=self.name,
+            )
+        return made
+
+
+def _id_in(answer: Answer) -> str:
+    """Return the id of the job that an answer tells of."""
+    row = answer.json()
+    id_ = row.get("jobId") if isinstance(row, dict) else None
+    if not isinstance(id_, str) or not id_:
+        raise answer.unreadable("no job", path="$.jobId")
+    return id_
+
+
+def _outcome(done: Sequence[Job], errors: Iterable[Exception]) -> Outcome:
+    """Return what happened, all in all, where some of many failed."""
+    if done:
+        return Outcome.DONE
+    told = {error.outcome for error in errors if isinstance(error, CallsheetError)}
+    return next((one for one in (Outcome.DONE, Outcome.UNKNOWN) if one in told), Outcome.NOT_DONE)

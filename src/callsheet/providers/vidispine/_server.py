@@ -7,8 +7,9 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Literal, Self, TypeAlias, TypeVar
+from urllib.parse import quote
 
-from callsheet._errors import ConfigError, Denied, NotFound, ResponseError
+from callsheet._errors import ConfigError, Denied, InvalidRequest, NotFound, ResponseError
 from callsheet._http import _urls
 from callsheet._http._client import Http
 from callsheet._http._download import Download
@@ -249,7 +250,16 @@ class Server:
 
 def address(*path: str, matrix: Pairs = (), query: Pairs = ()) -> str:
     """Return the URL path of a call, everything in it escaped."""
-    return "/API/" + "/".join(map(_urls.segment, path)) + _urls.matrix(matrix) + _urls.query(query)
+    behind = "&".join(f"{_escaped(name)}={_escaped(value)}" for name, value in query)
+    return "/API/" + "/".join(map(_urls.segment, path)) + _urls.matrix(matrix) + (behind and f"?{behind}")
+
+
+def _escaped(text: str) -> str:
+    # Unlike ids and parameters in a path, job metadata may hold line ends and the like.
+    try:
+        return quote(text, safe="")
+    except UnicodeEncodeError as exc:
+        raise InvalidRequest(f"a character that is not Unicode: {text!r}") from exc
 
 
 def _login(

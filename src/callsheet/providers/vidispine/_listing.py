@@ -1,0 +1,273 @@
+"""Jobs in lists: pages by start time and id, counts, and Vidispine's own pages by number."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import attrs
+
+from callsheet import _checks
+from callsheet._errors import InvalidRequest, ResponseError, Unsupported
+from callsheet._http._messages import Answer
+from callsheet._listing import Listing, Query
+from callsheet._models import Job, JobFilter, Position, Slice
+from callsheet.providers.vidispine._asking import (
+    Asked,
+    asked,
+    flag,
+    is_exact,
+    place_of,
+    placed,
+    words_of,
+)
+from callsheet.providers.vidispine._components import ComponentCalls
+from callsheet.providers.vidispine._server import LARGE, Server
+from callsheet.providers.vidispine._shape import entries
+from callsheet.providers.vidispine._wire import job_of
+
+__all__ = ["Listed", "ListingCalls"]
+
+STEPS_PAGE = 200
+"""Jobs of a page with steps, which take about ten times the room."""
+
+MAX_NUMBERED = 10_000
+"""Jobs that a listing by number remembers, to tell those that it meets again."""
+
+
+@attrs.frozen
+class Listed:
+    """One answer to `GET /job`.
+
+    Attributes:
+        jobs: In the order asked for.
+        hits: How many there are that match, on this page and all others; `None` if that is not told.
+    """
+
+    jobs: list[Job]
+    hits: int | None
+
+    def is_all(self, number: int) -> bool:
+        """Tell whether nothing comes behind it, `number` having been asked for."""
+        return len(self.jobs) < number if self.hits is None else len(self.jobs) >= self.hits
+
+
+class ListingCalls(ComponentCalls):
+    """The calls about jobs in lists."""
+
+    _include_steps: bool
+    _unknown_states: set[str]
+
+    async def page_jobs(self, wanted: JobFilter, *, after: Position | None, size: int) -> Slice[Job]:
+        """Return one page, by start time. It may be short: some conditions are looked at again here.
+
+        Raises:
+            Unsupported: The server is older than 4.10, which knows no bounds of the start time.
+        """
+        return await self.page_of(wanted, after=after, size=size, steps=self._include_steps)
+
+    async def page_of(
+        self, wanted: JobFilter, *, after: Position | None, size: int, steps: bool
+    ) -> Slice[Job]:
+        """Return one page as `page_jobs` does, of jobs with their steps or without."""
+        self._check_version()
+        place = placed(after)
+        pairs = asked(wanted, place)
+        if pairs is None:
+            return Slice([])
+        seen = frozenset() if place is None else place.ids
+        number = (min(size, STEPS_PAGE) if steps else size) + len(seen)
+        pairs = pairs.with_(("first", "1"), ("number", str(number)), ("metadata", "true"))
+        listed = await self._listed(self._server_for(wanted), pairs, steps=steps, metadata=True)
+        jobs = listed.jobs
+        if place is not None:
+            jobs = [job for job in jobs if place.is_before(job, newest_first=wanted.newest_first)]
+        matching = [job for job in jobs if wanted.matches(job)]
+        return Slice(matching, None if listed.is_all(number) or not jobs else place_of(jobs, after))
+
+    async def count_jobs(self, wanted: JobFilter) -> int:
+        """Return the number that Vidispine tells; with a `*` in the filter, count page by page."""
+        self._check_version()
+        pairs = asked(wanted)
+        if pairs is None:
+            return 0
+        if not is_exact(wanted):
+            return await self._counted(wanted)
+        pairs = pairs.with_(("first", "1"), ("number", "1"), ("idonly", "true"), ("metadata", "false"))
+        listed = await self._listed(self._server_for(wanted), pairs, steps=False, metadata=False)
+        return len(listed.jobs) if listed.hits is None else listed.hits
+
+    async def _counted(self, wanted: JobFilter) -> int:
+        total, after = 0, None
+        while True:
+            page = await self.page_of(wanted, after=after, size=self.page_size, steps=False)
+            total += len(page.items)
+            if page.next is None:
+                return total
+            after = page.next
+
+    def jobs(
+        self,
+        *,
+        first: int = 1,
+        number: int | None = None,
+        sort: str = "jobId desc",
+        include_steps: bool = False,
+        metadata: bool = False,
+        jobmetadata: Mapping[str, str] | None = None,
+        page_size: int = 100,
+        cursor: str | None = None,
+        **filters: Any,
+    ) -> Listing[Job]:
+        """Return jobs by number, as Portal's `JobHelper.getAllJobs` does; all users' unless `user=` is given.
+
+        Such pages shift when jobs come and go in between: one met again is left out, one that slips through
+        is missed. `client.jobs.list` has neither fault.
+
+        Args:
+            first: The number of the first one, from 1.
+            number: The most jobs; by default all.
+            sort: `jobId`, `type`, `state`, `user`, `startTime` or `priority`, each with `asc` or `desc`,
+                separated by commas.
+            include_steps: With their steps, from which `progress` and `message` follow.
+            metadata: With all their metadata, from which `name`, `description` and `attributes` follow.
+            jobmetadata: Metadata that they must have; `*` stands for anything.
+            page_size: Jobs asked for at a time.
+            cursor: Where an earlier such listing stopped.
+            filters: `states`, `types`, `user`, `item`, `created_after`, `created_before`, as for `jobs.list`.
+
+        Raises:
+            InvalidRequest: There is no such filter, or a number is none.
+            Unsupported: A state that Vidispine does not list by.
+        """
+        _check_number(first, "first")
+        if number is not None:
+            _check_number(number, "number")
+        if unknown := filters.keys() - {field.name for field in attrs.fields(JobFilter)}:
+            raise InvalidRequest(f"jobs: there is no filter {min(unknown)!r}")
+        wanted = _checks.job_filter(**filters)
+        words_of(wanted.states or ())
+        pairs = asked(wanted)
+        if pairs is not None:
+            kept = tuple(pair for pair in pairs.pairs if pair[0] != "sort")
+            stored = (("jobmetadata", f"{key}={value}") for key, value in (jobmetadata or {}).items())
+            flags = ("metadata", flag(metadata)), ("step", flag(include_steps))
+            pairs = Asked((*kept, *stored, ("sort", sort), *flags))
+        numbers: OrderedDict[str, int] = OrderedDict()
+        query = Query(
+            fetch=partial(self._numbered, wanted, pairs, first, number, numbers),
+            key=lambda job: str(numbers[job.id]),
+            tracker=self.tracker,
+            fingerprint=f"{wanted.fingerprint()} {first} {number} {sort} {jobmetadata!r}",
+            size=_checks.page_size(page_size, self.page_size),
+        )
+        return Listing(query, cursor=cursor)
+
+    async def _numbered(
+        self,
+        wanted: JobFilter,
+        pairs: Asked | None,
+        first: int,
+        number: int | None,
+        numbers: OrderedDict[str, int],
+        after: Position | None,
+        size: int,
+    ) -> Slice[Job]:
+        start = first if after is None else int(after.key) + 1
+        if number is not None:
+            size = min(size, first + number - start)
+        if pairs is None or size < 1:
+            return Slice([])
+        flags = dict(pairs.pairs)
+        listed = await self._listed(
+            self._server_for(wanted),
+            pairs.with_(("first", str(start)), ("number", str(size))),
+            steps=flags["step"] == "true",
+            metadata=flags["metadata"] == "true",
+        )
+        fresh = []
+        for index, job in enumerate(listed.jobs, start):
+            if job.id not in numbers:
+                fresh.append(job)
+            numbers[job.id] = index
+        while len(numbers) > MAX_NUMBERED:
+            numbers.popitem(last=False)
+        end = start + len(listed.jobs)
+        is_end = len(listed.jobs) < size if listed.hits is None else end > listed.hits or not listed.jobs
+        return Slice(fresh, None if is_end else Position(str(end - 1)))
+
+    # -- steps -----------------------------------------------------------------------------------------------
+
+    def _check_version(self) -> None:
+        if self._server.is_before(4, 10):
+            hint = "provider.jobs(first=...); this server is older than 4.10"
+            raise Unsupported("list", hint=hint, provider=self.name)
+
+    def _server_for(self, wanted: JobFilter) -> Server:
+        return self._server if wanted.user is None else self._server.acting_for(wanted.user)
+
+    async def _listed(self, server: Server, pairs: Asked, *, steps: bool, metadata: bool) -> Listed:
+        """Return one answer; states that the server turns out not to know are not asked for again."""
+        if steps:
+            pairs = pairs.with_(("step", "true"))
+        while True:
+            pairs = attrs.evolve(pairs, pairs=tuple(map(self._without_unknown, pairs.pairs)))
+            try:
+                answer = await server.call(
+                    "GET",
+                    "job",
+                    matrix=pairs.matrix(server.parameters),
+                    query=pairs.query(server.parameters),
+                )
+            except ResponseError as error:
+                if not self._learns(error, pairs):
+                    raise
+            else:
+                read = partial(listed_of, tracker=self.tracker, steps=steps, metadata=metadata)
+                return await server.aside(len(answer.body) > LARGE, read, answer)
+
+    def _without_unknown(self, pair: tuple[str, str]) -> tuple[str, str]:
+        name, value = pair
+        if name != "state" or not self._unknown_states:
+            return pair
+        return name, ",".join(word for word in value.split(",") if word not in self._unknown_states)
+
+    def _learns(self, error: ResponseError, pairs: Asked) -> bool:
+        """Note a state that the server says it does not know; return whether there are others to ask for."""
+        states = next((value.split(",") for name, value in pairs.pairs if name == "state"), [])
+        told = {word for word in states if word in error.message.replace(",", " ").split()}
+        if error.status != 400 or not told or told == set(states):
+            return False
+        self._unknown_states |= told
+        return True
+
+
+def listed_of(answer: Answer, *, tracker: str, steps: bool, metadata: bool) -> Listed:
+    """Return the jobs of an answer.
+
+    Raises:
+        InvalidResponse: It is no JobListDocument; the error names the place.
+    """
+    document = answer.json() if answer.body.strip() else {}
+    if not isinstance(document, dict):
+        raise answer.unreadable(f"{type(document).__name__} instead of a list of jobs")
+    hits = document.get("hits")
+    if hits is not None and (isinstance(hits, bool) or not isinstance(hits, int)):
+        raise answer.unreadable(f"the number {hits!r}", path="$.hits")
+    if hits is None and "job" not in document and document:
+        raise answer.unreadable("no list of jobs")
+    jobs: list[Job] = []
+    try:
+        for row in entries(document.get("job")):
+            jobs.append(job_of(row, tracker=tracker, steps=steps, metadata=metadata))  # noqa: PERF401 - see below
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        # The error tells how far it came.
+        raise answer.unreadable(f"a job that cannot be read ({exc!r})", path=f"$.job[{len(jobs)}]") from exc
+    return Listed(jobs, hits)
+
+
+def _check_number(value: Any, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidRequest(f"{name} must be a number from 1 up, not {value!r}")

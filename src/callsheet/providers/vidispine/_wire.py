@@ -1,0 +1,98 @@
+"""Vidispine's documents as callsheet's jobs: shapes only, nothing is sent from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from callsheet._models import Job
+from callsheet.providers.vidispine._progress import progress_of, tasks_of
+from callsheet.providers.vidispine._shape import entries, pairs_of, read_time, text_of
+from callsheet.providers.vidispine._words import DESCRIPTION, ENDED, NAME, PRIORITIES, is_servers, state_of
+from callsheet.providers.vidispine.details import read_job
+
+__all__ = ["job_of", "problem_text"]
+
+_OF_METADATA = frozenset({"name", "description", "attributes"})
+_OF_STEPS = frozenset({"progress", "message"})
+
+
+def job_of(row: Mapping[str, Any], *, tracker: str, steps: bool = True, metadata: bool = True) -> Job:
+    """Return the job of a document.
+
+    Args:
+        row: A JobDocument.
+        tracker: Whose it is.
+        steps: It was asked for with its steps, and
+        metadata: with all its metadata; if not, what follows from them is `missing`.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is no such document.
+    """
+    id_, status, data = row["jobId"], row["status"], pairs_of(row.get("data"))
+    if not isinstance(id_, str) or not isinstance(status, str):
+        raise TypeError("an id or status that is no text")
+    type_, ended = row.get("type"), status in ENDED
+    missing = frozenset() if metadata else _OF_METADATA
+    progress = message = None
+    if steps or status in {"FINISHED", "FINISHED_WARNING"}:
+        progress = progress_of(row, data)
+    if steps and not ended:
+        message = _step_under_way(row)
+    if not steps and not ended:
+        missing |= _OF_STEPS
+    elif not steps and progress is None:
+        missing |= {"progress"}
+    return Job(
+        id=id_,
+        raw=row,
+        reader=read_job,
+        tracker=tracker,
+        name=data.get(NAME) or data.get("originalFilename") or type_ or id_,
+        state=state_of(status),
+        vendor_state=status,
+        ended=ended,
+        type=type_,
+        priority=PRIORITIES.get(row.get("priority", "")),
+        progress=progress,
+        message=message,
+        description=data.get(DESCRIPTION, ""),
+        problem=_problem(row, data),
+        user=row.get("user"),
+        item=data.get("item") or data.get("itemId"),
+        created_at=read_time(row.get("started")),
+        finished_at=read_time(row.get("finished")),
+        attributes={key: value for key, value in data.items() if not is_servers(key)} if metadata else {},
+        missing=missing,
+    )
+
+
+def _step_under_way(row: Mapping[str, Any]) -> str | None:
+    step = row.get("currentStep")
+    if not isinstance(step, Mapping):
+        step = next((task for task in reversed(tasks_of(row)) if task.get("status") != "FINISHED"), {})
+    text = step.get("description")
+    return text if isinstance(text, str) else None
+
+
+def _problem(row: Mapping[str, Any], data: Mapping[str, str]) -> str | None:
+    """Return why the job failed or waits, as far as its own document tells."""
+    if row["status"] in {"WAITING", "HOLD"}:
+        waiting = row.get("waiting")
+        return (text_of(waiting) or None) if isinstance(waiting, Mapping) else None
+    if row["status"] != "FAILED_TOTAL":
+        return None
+    if data.get("errorMessage"):
+        return data["errorMessage"]
+    told = [task["errorMessage"] for task in tasks_of(row) if task.get("errorMessage")]
+    told += [data[key] for key in sorted(data) if key.startswith("errorMessage-") and data[key]]
+    return str(told[-1]) if told else None
+
+
+def problem_text(document: Mapping[str, Any]) -> str | None:
+    """Return the problems of a JobProblemListDocument as one text: of each its type, and what it is about."""
+    told = []
+    for problem in entries(document.get("problem")):
+        facts = text_of(pairs_of(problem.get("data")))
+        told.append(f"{problem.get('type')} ({facts})" if facts else str(problem.get("type")))
+    return "; ".join(told) or None
