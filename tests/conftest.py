@@ -6,6 +6,7 @@ a loop of its own and the leak check sees it end.
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import AsyncIterator, Generator, Iterator
 
@@ -34,6 +35,12 @@ hypothesis.settings.register_profile(
     "callsheet", deadline=None, derandomize=not FULL, max_examples=500 if FULL else 100, print_blob=True
 )
 hypothesis.settings.load_profile("callsheet")
+
+
+def pytest_collection_finish() -> None:
+    """Keep what is loaded by now out of the garbage collector's rounds, which tests call for often."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module", params=["asyncio", "trio"])
