@@ -1,0 +1,89 @@
+"""What may be done only once: after trouble it is looked for before it is done again."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import anyio
+
+from callsheet._errors import CallsheetError, Outcome, Timeout
+from callsheet._http._retry import worth_repeating
+from callsheet._http._trail import worse
+from callsheet.providers.vidispine._asking import Asked, flag
+from callsheet.providers.vidispine._server import Row, Server
+from callsheet.providers.vidispine._shape import entries, pairs_of
+from callsheet.providers.vidispine._words import KEY
+
+__all__ = ["done", "made_job", "once"]
+
+T = TypeVar("T")
+
+
+async def once(
+    server: Server, make: Callable[[], Awaitable[T]], find: Callable[[], Awaitable[T | None]]
+) -> T:
+    """Make something, and never twice by this caller.
+
+    A server that is slow may still be at it, so that after a timeout it is looked for, but not made again.
+
+    Args:
+        server: Whose settings say how often to try.
+        make: Makes it; its errors tell what they did.
+        find: Returns it if it has been made after all.
+
+    Raises:
+        CallsheetError: The last error of `make`, with the outcome of all attempts together.
+    """
+    retry = server.http.options.retry
+    outcome = Outcome.NOT_DONE
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            return await make()
+        except CallsheetError as error:
+            error.outcome = outcome = worse(outcome, error.outcome)
+            if outcome is Outcome.NOT_DONE:
+                raise
+            await anyio.sleep(retry.wait(attempt, error, None))
+            found = await _looked(find, error)
+            if found is not None:
+                return found
+            if attempt >= retry.attempts or not _may_pass(error):
+                raise
+
+
+async def _looked(find: Callable[[], Awaitable[T | None]], error: CallsheetError) -> T | None:
+    try:
+        return await find()
+    except CallsheetError:
+        raise error from None
+
+
+def _may_pass(error: CallsheetError) -> bool:
+    is_late = isinstance(error, Timeout) or getattr(error, "status", None) == 504
+    return worth_repeating(error) and not is_late
+
+
+@contextmanager
+def done() -> Iterator[None]:
+    """Let errors say that what was wanted has been done: only a later step failed."""
+    try:
+        yield
+    except CallsheetError as error:
+        error.outcome = Outcome.DONE
+        raise
+
+
+async def made_job(server: Server, key: str) -> Row | None:
+    """Return the job that was made under a key, as a listing has it; `None` if there is none."""
+    asked = Asked(
+        (("user", flag(False)), ("number", "10"), ("jobmetadata", f"{KEY}={key}"), ("metadata", "true"))
+    )
+    where = server.parameters
+    answer = await server.read("job", matrix=asked.matrix(where), query=asked.query(where))
+    # A star in a key finds others, too; and a job that was run again hands its metadata on.
+    rows = [row for row in entries(answer.get("job")) if pairs_of(row.get("data")).get(KEY, key) == key]
+    return rows[0] if rows else None
