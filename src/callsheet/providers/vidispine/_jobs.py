@@ -119,6 +119,10 @@ class JobCalls(ListingCalls):
     async def _make_new(self, draft: Draft) -> Job:
         """Make the job; if it is unclear whether it was made, look for it, and only then try again."""
         server = self._server.acting_for(draft.user)
+        if draft.type is None:
+            # Of a file's requests only the last may be unclear; that is looked after there.
+            document = await self._imported(server, draft.new, draft.query)
+            return await self._job_after(str(document["jobId"]), server=server)
         unclear = False
         for attempt in range(TRIES):
             if attempt:
@@ -138,9 +142,7 @@ class JobCalls(ListingCalls):
 
     async def _make_once(self, server: Server, draft: Draft) -> str:
         """Make the job and return its id."""
-        if draft.type is None:
-            return str((await self._imported(server, draft.new, draft.query))["jobId"])
-        query = [("type", draft.type), *draft.query]
+        query = [("type", str(draft.type)), *draft.query]
         return _id_in(await server.call("POST", "job", query=query, key=draft.key))
 
     async def _made(self, draft: Draft) -> Job | None:

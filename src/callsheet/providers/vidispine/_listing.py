@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from callsheet.providers.vidispine._asking import (
     placed,
     words_of,
 )
-from callsheet.providers.vidispine._components import ComponentCalls
+from callsheet.providers.vidispine._imports import ImportCalls
 from callsheet.providers.vidispine._server import LARGE, Server
 from callsheet.providers.vidispine._shape import entries
 from callsheet.providers.vidispine._wire import job_of
@@ -54,7 +54,7 @@ class Listed:
         return len(self.jobs) < number if self.hits is None else len(self.jobs) >= self.hits
 
 
-class ListingCalls(ComponentCalls):
+class ListingCalls(ImportCalls):
     """The calls about jobs in lists."""
 
     _include_steps: bool
@@ -69,12 +69,18 @@ class ListingCalls(ComponentCalls):
         return await self.page_of(wanted, after=after, size=size, steps=self._include_steps)
 
     async def page_of(
-        self, wanted: JobFilter, *, after: Position | None, size: int, steps: bool
+        self,
+        wanted: JobFilter,
+        *,
+        after: Position | None,
+        size: int,
+        steps: bool,
+        words: Sequence[str] = (),
     ) -> Slice[Job]:
-        """Return one page as `page_jobs` does, of jobs with their steps or without."""
+        """Return one page as `page_jobs` does, with steps or without, or of some of Vidispine's states."""
         self._check_version()
         place = placed(after)
-        pairs = asked(wanted, place)
+        pairs = asked(wanted, place, words=words)
         if pairs is None:
             return Slice([])
         seen = frozenset() if place is None else place.ids
