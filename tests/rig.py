@@ -120,6 +120,10 @@ class Rig(ABC):
         """Let the job fail for that reason."""
         return await self.hand.jobs.update(job, state=JobState.FAILED, problem=problem)
 
+    async def put_out(self, job: Job, *files: Any) -> None:
+        """Let the job put out files, as `jobs.attach` takes them."""
+        await self.hand.jobs.attach(job, files)
+
     async def cancel(self, job: Job) -> Job:
         """Cancel the job from elsewhere."""
         return await self.hand.jobs.cancel(job)

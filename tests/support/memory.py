@@ -510,6 +510,7 @@ class NarrowProvider(MemoryProvider):
     capabilities: ClassVar[frozenset[str]] = MemoryProvider.capabilities - {
         *("attach", "track", "rerun", "delete", "allows", "components.url", "components.delete", "upload"),
         *("create(item=)", "create(files=)", "update(attributes=)", "update(progress=)"),
+        "mirror(into=)",
         *("list(attributes=)", "list(item=)", "list(newest_first=)"),
     }
     hints: ClassVar[Mapping[str, str]] = {
