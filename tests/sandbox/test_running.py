@@ -22,6 +22,14 @@ COMMANDS = {
     "module": [*PYTHON, "callsheet.sandbox", "--port", "0"],
     "command": [*PYTHON, "callsheet", "sandbox", "--port", "0"],
 }
+TOLD = {
+    "FTRACK_API_USER": "sandbox",
+    "FTRACK_API_KEY": "sandbox-key",
+    "AWS_ACCESS_KEY_ID": "sandbox",
+    "AWS_SECRET_ACCESS_KEY": "sandbox-secret",
+    "AWS_DEFAULT_REGION": "us-west-2",
+    "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
+}
 EXAMPLE = Path(__file__).parents[2] / "examples" / "test_with_sandbox.py"
 
 
@@ -47,8 +55,8 @@ def served(command: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str
 def test_it_tells_how_to_reach_it_and_ends_when_told(command: str, number: signal.Signals) -> None:
     """It prints exports for real clients, then `ready`, and a signal ends it cleanly with work in flight."""
     with served(command, "--jobs", "3", "--seed", "1", "--latency", "1") as (process, variables):
-        url = variables.pop("FTRACK_SERVER")
-        assert variables == {"FTRACK_API_USER": "sandbox", "FTRACK_API_KEY": "sandbox-key"}
+        url = variables["FTRACK_SERVER"]
+        assert variables == variables | TOLD | {"AWS_ENDPOINT_URL_DEADLINE": url, "AWS_ENDPOINT_URL_STS": url}
         with Held(url):
             process.send_signal(number)
             out, err = process.communicate(timeout=30)

@@ -36,6 +36,7 @@ class Settings:
         jobs: How many ready-made jobs each tracker has.
         latency: Milliseconds before each answer.
         seed: Makes all that is random repeatable: ready-made jobs, and the faults' probabilities.
+        s3: The URL of an S3 server with the sandbox's bucket; None starts one when it is first needed.
     """
 
     host: str = "127.0.0.1"
@@ -43,14 +44,16 @@ class Settings:
     jobs: int = 0
     latency: float = 0.0
     seed: int | None = None
+    s3: str | None = None
 
 
 @attrs.frozen
 class World:
-    """What the parts share: the settings, the clock, a folder for bytes, chances."""
+    """What the parts share: the settings, the clock, a folder for bytes, the URL of an S3 server, chances."""
 
     settings: Settings
     folder: Path
+    s3: str
     clock: Clock = attrs.field(factory=Clock)
     chance: random.Random = attrs.field(
         default=attrs.Factory(lambda self: random.Random(self.settings.seed), takes_self=True)  # noqa: S311 - repeatable by design

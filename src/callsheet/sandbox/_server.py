@@ -14,10 +14,13 @@ from uvicorn.config import Config
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 from uvicorn.server import ServerState
 
+from callsheet.sandbox._beside import Beside, listening, url_of
 from callsheet.sandbox._connection import Connection
 from callsheet.sandbox._frame import Frame, Settings, World
 from callsheet.sandbox._steering import steering_routes
+from callsheet.sandbox.deadline import Deadline
 from callsheet.sandbox.ftrack import Ftrack
+from callsheet.sandbox.vidispine import Vidispine
 
 __all__ = ["listen", "run", "serve"]
 
@@ -28,8 +31,7 @@ def listen(settings: Settings) -> socket.socket:
     Raises:
         OSError: The address cannot be had.
     """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    return socket.create_server((settings.host, settings.port), family=family, backlog=1024)
+    return listening(settings.host, settings.port)
 
 
 def run(settings: Settings) -> None:
@@ -62,8 +64,8 @@ async def serve(
     ready: Callable[[Frame], None],
 ) -> None:
     """Serve on a listening socket until told to stop; then cut what is still connected."""
-    with tempfile.TemporaryDirectory(prefix="callsheet-sandbox-") as folder:
-        frame = make_frame(settings, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="callsheet-sandbox-") as folder, Beside(settings) as beside:
+        frame = make_frame(World(settings, Path(folder), beside.url))
         frame.url = url_of(listener)
         state = ServerState()
         server = await asyncio.get_running_loop().create_server(protocol_factory(frame, state), sock=listener)
@@ -75,17 +77,9 @@ async def serve(
             await end(state)
 
 
-def make_frame(settings: Settings, folder: Path) -> Frame:
+def make_frame(world: World) -> Frame:
     """Put the parts together."""
-    world = World(settings, folder)
-    return Frame(world, [Ftrack(world)], steering_routes())
-
-
-def url_of(listener: socket.socket) -> str:
-    """Return the URL under which a listening socket of this machine is reached."""
-    bound, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound, str(bound))  # noqa: S104 - compared, not bound
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return Frame(world, [Ftrack(world), Vidispine(world), Deadline(world)], steering_routes())
 
 
 def protocol_factory(frame: Frame, state: ServerState) -> Callable[[], asyncio.Protocol]:

@@ -1,4 +1,4 @@
-"""What steers a sandbox from outside: `/_sandbox/clock`, `/faults`, `/requests`, each part's options and acts."""
+"""What steers a sandbox from outside: its clock, its faults, what it saw, and its parts."""
 
 from __future__ import annotations
 

@@ -1,0 +1,156 @@
+"""Making jobs: CreateJob, and the steps and tasks that a template leads to."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from callsheet.sandbox.deadline import _templates as templates
+from callsheet.sandbox.deadline._errors import QuotaExceeded, Validation
+from callsheet.sandbox.deadline._signatures import Caller
+from callsheet.sandbox.deadline._store import Document, Job, Queue, Step, Task, no_tasks, stamp
+
+if TYPE_CHECKING:
+    from callsheet.sandbox.deadline import Deadline
+
+__all__ = ["EMPTY_TEMPLATE", "create_job", "make_job"]
+
+Words = dict[str, Any]
+
+EMPTY_TEMPLATE: Words = {
+    "specificationVersion": "jobtemplate-2023-09",
+    "name": "job",
+    "steps": [{"name": "Step", "script": {"actions": {"onRun": {"command": "true"}}}}],
+}
+
+CHOSEN = ("storageProfileId", "maxFailedTasksCount", "maxRetriesPerTask", "maxWorkerCount", "sourceJobId")
+INHERITED = ("parameters", "attachments", "storageProfileId")
+DEFAULTS = {"maxFailedTasksCount": 100, "maxRetriesPerTask": 5}
+
+
+def create_job(part: Deadline, words: Words, caller: Caller) -> Words:
+    """Make a job from a template, or from another job."""
+    queue = part.store.queue(words)
+    if part.job_quota is not None and len(queue.jobs) >= part.job_quota:
+        raise QuotaExceeded("The queue has as many jobs as it may have.", "job", queue.id)
+    if words.get("maxWorkerCount") == 0:
+        told = "Member must be -1 or greater than 0"
+        raise Validation(told, reason="FIELD_VALIDATION_FAILED", fields=[("maxWorkerCount", told)])
+    if "sourceJobId" in words and "template" not in words:
+        source = part.store.job({**words, "jobId": words["sourceJobId"]})
+        inherited = {name: source.document[name] for name in INHERITED if name in source.document}
+        words = {**inherited, **words, "template": source.template[0], "templateType": source.template[1]}
+    if "template" not in words or "templateType" not in words:
+        raise Validation("Either template and templateType, or sourceJobId must be given.")
+    if "attachments" in words and "jobAttachmentSettings" not in queue.document:
+        raise Validation("The queue has no settings for job attachments.")
+    return {"jobId": make_job(part, queue, words, caller.arn).id}
+
+
+def make_job(part: Deadline, queue: Queue, words: Words, by: str, age: timedelta | None = None) -> Job:
+    """Make a job; its steps follow when the time for that has come, at once if it has an age already."""
+    template = words["template"], words["templateType"]
+    try:
+        document: Document | None = templates.parse(*template)
+        plan = templates.plan(document or {}, words.get("parameters", {}))
+        problem = ""
+    except templates.InvalidTemplate as exc:
+        document, plan, problem = None, None, str(exc)
+    now = part.world.clock.now()
+    chosen = {name: words[name] for name in CHOSEN if name in words}
+    told: Document = {
+        "farmId": queue.farm.id,
+        "queueId": queue.id,
+        "jobId": part.new_id("job"),
+        "name": words.get("nameOverride") or (plan.name if plan else "job"),
+        "lifecycleStatus": "CREATE_IN_PROGRESS",
+        "lifecycleStatusMessage": "",
+        "priority": words["priority"],
+        "createdAt": stamp(now - (age or timedelta())),
+        "createdBy": by,
+        "taskRunStatus": "PENDING",
+        "taskRunStatusCounts": no_tasks(),
+        "taskFailureRetryCount": 0,
+        **DEFAULTS,
+        **chosen,
+    }
+    if description := words.get("descriptionOverride") or (plan and plan.description):
+        told["description"] = description
+    if parameters := plan.parameters if plan else words.get("parameters"):
+        told["parameters"] = parameters
+    if "attachments" in words:
+        told["attachments"] = {"fileSystem": "COPIED", **words["attachments"]}
+    if "targetTaskRunStatus" in words:
+        told["targetTaskRunStatus"] = words["targetTaskRunStatus"]
+    job = Job(queue, told, template, (document or {}).get("parameterDefinitions") or [])
+    part.store.add(job)
+    if words.get("tags"):
+        part.store.tags[part.arn_of_job(job)] = dict(words["tags"])
+    part.index(job)
+
+    def created() -> None:
+        if told["lifecycleStatus"] == "CREATE_IN_PROGRESS":
+            _expand(part, job, plan, problem)
+
+    if part.create_seconds and age is None:
+        part.after(part.create_seconds, created)
+    else:
+        created()
+    return job
+
+
+def _expand(part: Deadline, job: Job, plan: templates.Plan | None, problem: str) -> None:
+    """Make the steps and tasks of a job, or tell why there are none."""
+    job.document["lifecycleStatus"] = "CREATE_COMPLETE" if plan else "CREATE_FAILED"
+    job.document["lifecycleStatusMessage"] = "Job creation completed successfully" if plan else problem
+    steps: dict[str, Step] = {}
+    for planned in plan.steps if plan else []:
+        steps[planned.name] = _step(part, job, planned)
+    for planned in plan.steps if plan else []:
+        step = steps[planned.name]
+        step.needs = [steps[name] for name in planned.needs]
+        names = [f"JOB:{job.id}:{name}" for name in plan.environments] if plan else []
+        step.environments = [*names, *(f"STEP:{step.id}:{name}" for name in planned.environments)]
+    job.steps = {step.id: step for step in steps.values()}
+    if job.document.get("targetTaskRunStatus") == "SUSPENDED":
+        part.fleet.aim(job.tasks(), "SUSPENDED", job.document["createdBy"])
+    for step in job.steps.values():
+        part.fleet.release(step)
+    part.index(job)
+
+
+def _step(part: Deadline, job: Job, planned: templates.PlannedStep) -> Step:
+    made = {name: job.document[name] for name in ("createdAt", "createdBy")}
+    step_id = part.new_id("step")
+    document: Document = {
+        "stepId": step_id,
+        "name": planned.name,
+        "lifecycleStatus": "CREATE_COMPLETE",
+        "taskRunStatus": "PENDING",
+        "taskRunStatusCounts": no_tasks() | {"PENDING": len(planned.tasks)},
+        "taskFailureRetryCount": 0,
+        **made,
+    }
+    if planned.description:
+        document["description"] = planned.description
+    if planned.space:
+        document["parameterSpace"] = planned.space
+    step = Step(job, document)
+    for number, parameters in enumerate(planned.tasks):
+        task = {
+            "taskId": f"task-{step_id.removeprefix('step-')}-{number}",
+            "runStatus": "PENDING",
+            "failureRetryCount": 0,
+            **made,
+            **({"parameters": parameters} if parameters else {}),
+        }
+        step.tasks.append(Task(step, task))
+    job.document["taskRunStatusCounts"]["PENDING"] += len(planned.tasks)
+    return step
+
+
+def template_text(name: str, description: str | None = None) -> str:
+    """Return a template of one step with one task."""
+    more = {"description": description} if description else {}
+    return json.dumps({**EMPTY_TEMPLATE, "name": name, **more})
