@@ -77,6 +77,7 @@ class Client(Generic[P]):
             self._door.enter(await Threads(1).run(self._given.load))
         await self.provider.open()
         self._sweeper.open()
+        self.provider.listen(self._sweeper.nudge)
         self._door.is_open = True
         return self
 
@@ -101,4 +102,5 @@ class Client(Generic[P]):
         other = Client(self.provider.as_user(text(name, "user")))
         other._borrows = other._door.is_open = True
         other._door.parent = self._door
+        other.provider.listen(other._sweeper.nudge)
         return other

@@ -192,6 +192,10 @@ class Sweeper:
         if event is not None:
             event.set()
 
+    def nudge(self) -> None:
+        """Let the next sweep come at once: something has changed."""
+        self._nudge.set()
+
     def close(self) -> None:
         """Wake everybody: there will be no more sweeps."""
         self._closed = True

@@ -273,6 +273,12 @@ class Provider(ABC):
             seen |= dict(zip(batch, await self.get_jobs(batch), strict=True))
         return Sweep(seen)
 
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Call `wake` from now on, whenever something tells that a sweep before its time is worth while.
+
+        Trackers that can call us, or be listened to, override this; of a bound method keep a weak reference.
+        """
+
     # -- tracking --------------------------------------------------------------------------------------------
 
     async def claim_job(self, job: NewJob | str, *, lease: float, grace: float) -> Claim:

@@ -11,35 +11,66 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, overload
 from weakref import WeakValueDictionary
 
 from callsheet._errors import ConfigError
 from callsheet._http._options import HttpOptions
-from callsheet._models import Job, Transport
+from callsheet._models import Component, Job, Location, Transport
 from callsheet._redaction import Secret
 from callsheet.abc import CAPABILITIES
-from callsheet.providers.vidispine._jobs import JobCalls
+from callsheet.providers.vidispine._hints import Hints
+from callsheet.providers.vidispine._imports import Slot
+from callsheet.providers.vidispine._more import MoreCalls
+from callsheet.providers.vidispine._notifications import Event, NotificationApp
+from callsheet.providers.vidispine._policy import ItemPolicy, Policy, PolicyCalls
 from callsheet.providers.vidispine._server import Parameters, Server
 from callsheet.providers.vidispine._words import IMPORT_TYPES
 from callsheet.providers.vidispine.details import (
     VidispineCurrentStep,
     VidispineJob,
     VidispineNote,
+    VidispineNotification,
+    VidispineProblem,
     VidispineProgress,
     VidispineStep,
+    VidispineTaskDefinition,
     VidispineWaiting,
     read_job,
+)
+from callsheet.providers.vidispine.file_details import (
+    VidispineFile,
+    VidispineFileComponent,
+    VidispineFileItem,
+    VidispineFileShape,
+    VidispineStorage,
+    VidispineStorageMethod,
+    read_file,
+    read_storage,
 )
 
 __all__ = [
     "IMPORT_TYPES",
+    "Event",
+    "ItemPolicy",
+    "NotificationApp",
+    "Policy",
+    "Slot",
     "VidispineCurrentStep",
+    "VidispineFile",
+    "VidispineFileComponent",
+    "VidispineFileItem",
+    "VidispineFileShape",
     "VidispineJob",
     "VidispineNote",
+    "VidispineNotification",
+    "VidispineProblem",
     "VidispineProgress",
     "VidispineProvider",
     "VidispineStep",
+    "VidispineStorage",
+    "VidispineStorageMethod",
+    "VidispineTaskDefinition",
     "VidispineWaiting",
 ]
 
@@ -47,7 +78,7 @@ _FIXED = "a new job; Vidispine changes nothing but a job's priority"
 _NO_WORK = "type=, and vendor= for the parameters of that type"
 
 
-class VidispineProvider(JobCalls):
+class VidispineProvider(MoreCalls, PolicyCalls):
     """Jobs of a Vidispine server, over its REST API.
 
     Args:
@@ -68,6 +99,7 @@ class VidispineProvider(JobCalls):
         default_type: The type of new jobs that name none.
         include_steps: Let listings carry the steps of jobs, so that their progress and message are known;
             answers are several times as large.
+        policy: What `jobs.allows` goes by; by default an `ItemPolicy`.
         watch_interval: Seconds between two looks of a watch.
 
     Raises:
@@ -113,6 +145,7 @@ class VidispineProvider(JobCalls):
         parameters: Parameters = "both",
         default_type: str | None = None,
         include_steps: bool = False,
+        policy: Policy | None = None,
         watch_interval: float = 5.0,
     ) -> None:
         options = HttpOptions(
@@ -137,6 +170,8 @@ class VidispineProvider(JobCalls):
         self._keys = WeakValueDictionary()
         self._unknown_states = set()
         self._include_steps = include_steps
+        self._policy = policy or ItemPolicy()
+        self._hints = Hints()
         self.watch_interval = watch_interval
         self._owns = True
 
@@ -197,9 +232,17 @@ class VidispineProvider(JobCalls):
 
     # -- what only Vidispine can do --------------------------------------------------------------------------
 
-    def details(self, record: Job) -> VidispineJob:
+    @overload
+    def details(self, record: Job) -> VidispineJob: ...
+    @overload
+    def details(self, record: Component) -> VidispineFile: ...
+    @overload
+    def details(self, record: Location) -> VidispineStorage: ...
+    def details(self, record: Job | Component | Location) -> VidispineJob | VidispineFile | VidispineStorage:
         """Return `record.details`, typed. No I/O."""
-        return read_job(record)
+        if isinstance(record, Job):
+            return read_job(record)
+        return read_file(record) if isinstance(record, Component) else read_storage(record)
 
 
 def _setting(value: str | None, name: str, variable: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 import attrs
@@ -109,8 +109,13 @@ def place_of(jobs: list[Job], after: Position | None) -> Position:
 # -- filters -------------------------------------------------------------------------------------------------
 
 
-def asked(wanted: JobFilter, place: Place | None = None) -> Asked | None:
+def asked(wanted: JobFilter, place: Place | None = None, *, words: Sequence[str] = ()) -> Asked | None:
     """Return the parameters that find what is wanted behind a place, and perhaps more; `None` if nothing can.
+
+    Args:
+        wanted: The filter.
+        place: What is wanted comes behind it.
+        words: Vidispine's own states, in place of the filter's.
 
     Raises:
         Unsupported: A state that Vidispine does not list by, or metadata of its own among the attributes.
@@ -118,8 +123,8 @@ def asked(wanted: JobFilter, place: Place | None = None) -> Asked | None:
     pairs = [("user", flag(wanted.user is not None))]
     if wanted.types is not None:
         pairs.append(("type", ",".join(sorted(type_ for type_ in wanted.types if "," not in type_))))
-    if wanted.states is not None:
-        pairs.append(("state", ",".join(words_of(wanted.states))))
+    if words or wanted.states is not None:
+        pairs.append(("state", ",".join(words or words_of(wanted.states or ()))))
     metadata = dict(wanted.attributes or {})
     if any(map(is_servers, metadata)):
         hint = "item=, or provider.jobs(jobmetadata=)"

@@ -43,15 +43,22 @@ class Draft:
     hash: str
     query: tuple[tuple[str, str], ...]
 
-    def check(self, row: Mapping[str, Any]) -> None:
-        """Raise `Conflict` if the job that was made under this key is another one."""
-        there = pairs_of(row.get("data")).get(HASH, self.hash)
-        if there != self.hash:
-            raise Conflict(
-                f"the idempotency key {self.key!r} was used with another request, which made {row['jobId']}",
-                idempotency_key=self.key,
-                provider="vidispine",
-            )
+    def is_of(self, row: Mapping[str, Any]) -> bool:
+        """Tell whether the job was made under this key.
+
+        Raises:
+            Conflict: It was, but by another request.
+        """
+        data = pairs_of(row.get("data"))
+        if data.get(KEY) != self.key:  # a star in a key finds others, too
+            return False
+        if data.get(HASH) == self.hash:
+            return True
+        raise Conflict(
+            f"the idempotency key {self.key!r} was used with another request, which made {row['jobId']}",
+            idempotency_key=self.key,
+            provider="vidispine",
+        )
 
 
 def draft_of(new: NewJob, *, user: str, default_type: str | None) -> Draft:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -23,8 +22,9 @@ from callsheet._models import Job, JobChanges, NewJob
 from callsheet.providers.vidispine._asking import Asked
 from callsheet.providers.vidispine._creating import Draft, draft_of
 from callsheet.providers.vidispine._listing import ListingCalls
+from callsheet.providers.vidispine._once import done, once
 from callsheet.providers.vidispine._refusals import is_about
-from callsheet.providers.vidispine._server import LARGE, Server
+from callsheet.providers.vidispine._server import LARGE
 from callsheet.providers.vidispine._together import each
 from callsheet.providers.vidispine._wire import job_of, problem_text
 from callsheet.providers.vidispine._words import KEY, priority_word
@@ -32,9 +32,6 @@ from callsheet.providers.vidispine._words import KEY, priority_word
 __all__ = ["JobCalls"]
 
 T = TypeVar("T")
-
-TRIES = 4
-"""How often a job is asked for whose answers are lost, with a look for it in between."""
 
 
 class JobCalls(ListingCalls):
@@ -63,11 +60,10 @@ class JobCalls(ListingCalls):
                 raise
             return None
 
-    async def _job(self, id_: str, *, server: Server | None = None) -> Job:
+    async def _job(self, id_: str) -> Job:
         """Return a job with all that there is to know of it."""
-        server = server or self._server
-        answer = await server.call("GET", "job", id_, query=[("metadata", "true")])
-        return await server.aside(len(answer.body) > LARGE, self._job_of, answer)
+        answer = await self._server.call("GET", "job", id_, query=[("metadata", "true")])
+        return await self._server.aside(len(answer.body) > LARGE, self._job_of, answer)
 
     def _job_of(self, answer: Answer) -> Job:
         row = answer.json()
@@ -76,13 +72,10 @@ class JobCalls(ListingCalls):
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             raise answer.unreadable(f"a job that cannot be read ({exc!r})") from exc
 
-    async def _job_after(self, id_: str, *, server: Server | None = None) -> Job:
+    async def _job_after(self, id_: str) -> Job:
         """Return a job as it is after a change, which has been made even if this fails."""
-        try:
-            return await self._job(id_, server=server)
-        except CallsheetError as error:
-            error.outcome = Outcome.DONE
-            raise
+        with done():
+            return await self._job(id_)
 
     async def job_problem(self, job_id: str) -> str | None:
         """Return why the job failed, or what it waits for."""
@@ -111,42 +104,26 @@ class JobCalls(ListingCalls):
         lock = self._keys.setdefault(draft.key, anyio.Lock())
         async with lock:
             try:
-                return await self._made(draft) or await self._make_new(draft)
+                id_ = await self._made(draft) or await self._make_new(draft)
+                return await self._job_after(id_)
             except CallsheetError as error:
                 error.idempotency_key = draft.key
                 raise
 
-    async def _make_new(self, draft: Draft) -> Job:
-        """Make the job; if it is unclear whether it was made, look for it, and only then try again."""
+    async def _make_new(self, draft: Draft) -> str:
+        """Make the job, and return its id."""
         server = self._server.acting_for(draft.user)
         if draft.type is None:
-            # Of a file's requests only the last may be unclear; that is looked after there.
-            document = await self._imported(server, draft.new, draft.query)
-            return await self._job_after(str(document["jobId"]), server=server)
-        unclear = False
-        for attempt in range(TRIES):
-            if attempt:
-                await anyio.sleep(random.uniform(0.1, 0.2) * 2**attempt)  # noqa: S311 - no secret
-            try:
-                id_ = await self._make_once(server, draft)
-            except CallsheetError as error:
-                unclear = unclear or error.outcome is Outcome.UNKNOWN
-                if error.outcome is not Outcome.UNKNOWN or attempt == TRIES - 1:
-                    error.outcome = Outcome.UNKNOWN if unclear else error.outcome
-                    raise
-                if (there := await self._found_after(error, draft)) is not None:
-                    return there
-            else:
-                return await self._job_after(id_, server=server)
-        raise AssertionError("the last attempt returns or raises")
+            return str((await self._imported(server, draft.new, draft.query))["jobId"])
+        query = [("type", draft.type), *draft.query]
 
-    async def _make_once(self, server: Server, draft: Draft) -> str:
-        """Make the job and return its id."""
-        query = [("type", str(draft.type)), *draft.query]
-        return _id_in(await server.call("POST", "job", query=query, key=draft.key))
+        async def make() -> str:
+            return _id_in(await server.call("POST", "job", query=query, key=draft.key))
 
-    async def _made(self, draft: Draft) -> Job | None:
-        """Return the job that was made under the key, if there is one.
+        return await once(server, make, lambda: self._made(draft))
+
+    async def _made(self, draft: Draft) -> str | None:
+        """Return the id of the job that was made under the key, if there is one.
 
         A job that was run again hands its metadata on: the first of several is the one.
 
@@ -156,21 +133,13 @@ class JobCalls(ListingCalls):
         pairs = (
             ("user", "false"),
             ("jobmetadata", f"{KEY}={draft.key}"),
-            *(("first", "1"), ("number", "1"), ("sort", "jobId asc"), ("metadata", "true")),
+            *(("first", "1"), ("number", "10"), ("sort", "jobId asc"), ("metadata", "true")),
         )
         listed = await self._listed(self._server, Asked(pairs), steps=False, metadata=True)
-        if not listed.jobs:
-            return None
-        draft.check(listed.jobs[0].raw)
-        return await self._job(listed.jobs[0].id)
-
-    async def _found_after(self, error: CallsheetError, draft: Draft) -> Job | None:
-        try:
-            return await self._made(draft)
-        except Conflict:
-            raise
-        except CallsheetError:
-            raise error from None
+        for job in listed.jobs:
+            if draft.is_of(job.raw):
+                return job.id
+        return None
 
     async def rerun_job(self, job_id: str, *, key: str | None) -> Job:
         """Run it again: return the new job, which only this answer calls the old one's rerun.
