@@ -41,6 +41,8 @@ NAME = "callsheet_name"
 _GONE = {"TO_BE_DELETED", "LOST"}
 _NOT_YET = {"OPEN", "TO_APPEAR"}
 _HASHES = {32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}
+_IN_A_MAP = re.compile(r"(?:^|,)([A-Za-z_][\w-]*[-*]\d+)=")
+"""An id in `VX-1=path,VX-2=path`, whose paths may hold commas."""
 _COMPONENTS = (
     "containerComponent",
     "videoComponent",
@@ -168,10 +170,10 @@ def own_files(job: Row) -> OwnFiles:
     """Return the files that a job's metadata names."""
     data = pairs_of(job.get("data"))
     inputs = list(dict.fromkeys(filter(None, (data.get("fileId"), data.get("sourceFileId")))))
-    made = [entry.partition("=")[0] for entry in data.get("filePathMap", "").split(",")]
+    made = _IN_A_MAP.findall(data.get("filePathMap", ""))
     return OwnFiles(
         inputs=tuple(inputs),
-        outputs=tuple(id_ for id_ in dict.fromkeys(filter(None, made)) if id_ not in inputs),
+        outputs=tuple(id_ for id_ in dict.fromkeys(made) if id_ not in inputs),
         item=data.get("itemId") or data.get("item") or None,
         name=data.get("originalFilename") or data.get("bestEffortFilename") or None,
     )
