@@ -1,0 +1,350 @@
+"""The calls about files: listing, reading, writing, copying and deleting them."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import FileResponse, RedirectResponse, Response
+
+from callsheet.sandbox.vidispine import _answering
+from callsheet.sandbox.vidispine._answering import Reply
+from callsheet.sandbox.vidispine._asking import Call
+from callsheet.sandbox.vidispine._errors import file_exists, forbidden, invalid, not_found
+from callsheet.sandbox.vidispine._files import STATES, File
+from callsheet.sandbox.vidispine._imports import storage_for, tags_of
+from callsheet.sandbox.vidispine._receiving import more_to_come, receive
+from callsheet.sandbox.vidispine._values import Document, fields, read_fields
+
+if TYPE_CHECKING:
+    from callsheet.sandbox.vidispine._door import Table
+
+__all__ = ["OPEN_TABLE", "TABLE"]
+
+LINK_MINUTES = 15
+LONGEST_LINK = 720
+
+SORTS: dict[str, Callable[[File], Any]] = {
+    "fileId": lambda file: int(file.id.rpartition("-")[2]),
+    "filename": lambda file: file.path,
+    "path": lambda file: file.path,
+    "size": lambda file: file.size,
+    "state": lambda file: file.state,
+    "timestamp": lambda file: file.timestamp,
+}
+
+
+class Bytes(FileResponse):
+    """Sends a file in larger pieces than usual."""
+
+    chunk_size = 1024 * 1024
+
+
+async def list_files(call: Call) -> Reply:
+    """List files: by offset from 0, or by cursor."""
+    storage = call.request.path_params.get("storage")
+    if storage:
+        call.part.storages.get(storage)
+    checks = list(filters(call, storage))
+    found = ordered(
+        call, [each for each in call.part.files.by_id.values() if all(check(each) for check in checks)]
+    )
+    cursor = call.text("cursor")
+    first = call.number("start" if "start" in call.words else "first", 0)
+    if cursor:
+        first = 0 if cursor == "*" else int(cursor, 16) if cursor.isalnum() else 0
+    number = call.number("number", 10)
+    page = found[first : first + number]
+    if call.plain:
+        return _answering.lines(file.id for file in page)
+    document: Document = {"hits": len(found)} if call.flag("count", True) else {}
+    if page:
+        document["file"] = [write(call, file) for file in page]
+    if cursor and first + number < len(found):
+        document["nextCursor"] = f"{first + number:x}"
+    return document
+
+
+def filters(call: Call, storage: str | None) -> Iterator[Callable[[File], bool]]:
+    """Yield what a file must be."""
+    if storages := {storage} if storage else set(call.csv("storage")):
+        yield lambda file: file.storage in storages
+    for name in ("state", "id", "hash"):
+        if wanted := set(call.csv(name)):
+            yield one_of(attrgetter(name), wanted)
+    path, recursive = call.text("path").strip("/"), call.flag("recursive", True)
+    if path and not call.flag("wildcard"):
+        yield lambda file: file.path == path or file.path.startswith(f"{path}/")
+        if not recursive:
+            yield lambda file: "/" not in file.path.removeprefix(f"{path}/")
+    elif path:
+        yield lambda file: fnmatch.fnmatchcase(file.path, path)
+    if prefix := call.text("prefix"):
+        yield lambda file: file.path.startswith(prefix)
+    if not call.flag("includeOpen", True):
+        yield lambda file: file.state != "OPEN"
+
+
+def one_of(attribute: Callable[[File], str], wanted: set[str]) -> Callable[[File], bool]:
+    """Return the test for an attribute of a file."""
+    return lambda file: attribute(file) in wanted
+
+
+def ordered(call: Call, files: list[File]) -> list[File]:
+    """Sort files as a request says; by age, unless it says so.
+
+    Raises:
+        VidispineError: A field is unknown.
+    """
+    for clause in reversed(call.csv("sort")):
+        name, _, direction = clause.partition(" ")
+        if name not in SORTS:
+            raise invalid("sort", "files cannot be sorted by that", clause)
+        files = sorted(files, key=SORTS[name], reverse=direction.strip().lower() == "desc")
+    return files
+
+
+def write(call: Call, file: File) -> Document:
+    """Write a file as a request wants it."""
+    schemes, types = set(call.csv("scheme")), set(call.csv("methodType"))
+
+    def wanted(method: Mapping[str, str]) -> bool:
+        scheme = method["uri"].partition(":")[0]
+        return (not schemes or scheme in schemes) and (not types or method["type"] in types)
+
+    return call.part.files.document(file, item=call.flag("includeItem"), wanted=wanted)
+
+
+async def get_file(call: Call) -> Reply:
+    """Return one file."""
+    file = file_of(call)
+    return _answering.text(file.id) if call.plain else write(call, file)
+
+
+async def get_by_path(call: Call) -> Reply:
+    """Return the file that has a path on a storage."""
+    file = call.part.files.at(call.part.storages.get(call.id("storage"))["id"], call.id("path"))
+    if file is None:
+        raise not_found("File", call.id("path"))
+    return write(call, file)
+
+
+async def read_file(call: Call) -> Reply:
+    """Send a file's bytes, or say where they are."""
+    file = file_of(call)
+    if call.part.redirect_data:
+        return RedirectResponse(call.base + call.part.links.make(file, minutes=LINK_MINUTES), 303)
+    return content(call, file)
+
+
+async def read_link(call: Call) -> Reply:
+    """Send a file's bytes to whoever has a good link."""
+    file = call.part.links.file(call.text("token"))
+    if file is None:
+        raise forbidden("file", "The link has expired, or never was good", identity=call.id("file"))
+    return content(call, file)
+
+
+def content(call: Call, file: File) -> Response:
+    """Return a file's bytes as an answer."""
+    path = call.part.files.bytes_of(file)
+    if not path.exists():
+        raise not_found("File", file.id)
+    if not call.part.ranges:
+        scope = call.request.scope
+        scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"range"]
+    return Bytes(path, media_type="application/octet-stream")
+
+
+async def create_file(call: Call) -> Reply:
+    """Make a record of a file that is on a storage already."""
+    document = await call.document()
+    storage = call.request.path_params.get("storage") or document.get("storage") or call.part.storages.default
+    path = free_path(call, call.part.storages.get(storage)["id"], document.get("path"))
+    file = call.part.files.add(storage, path, state=state_of(document.get("state", "CLOSED")))
+    return _answering.text(file.id) if call.plain else write(call, file)
+
+
+async def upload_file(call: Call) -> Reply:
+    """Take the bytes of a new file."""
+    wanted = call.request.path_params.get("storage")
+    storage = call.part.storages.get(wanted)["id"] if wanted else storage_for(call)
+    path = call.text("path") or None
+    transfer = call.part.transfers.by_name.get(call.text("transferId"))
+    if transfer is None or transfer.state != "TRANSFERRING" or transfer.file.path != path:
+        path = free_path(call, storage, path)
+    done = await receive(call, storage, path=path)
+    if done is None:
+        return more_to_come(call)
+    done.file.state = state_of(call.text("state", "CLOSED"))
+    return _answering.text(done.file.id) if call.plain else write(call, done.file)
+
+
+async def overwrite_file(call: Call) -> Reply:
+    """Take other bytes for a file."""
+    file = file_of(call)
+    done = await receive(call, file.storage, file=file)
+    if done is None:
+        return more_to_come(call)
+    return write(call, file)
+
+
+def free_path(call: Call, storage: str, path: str | None) -> str | None:
+    """Return the path for a new file, if it may be had.
+
+    Raises:
+        VidispineError: Another file has it.
+    """
+    there = call.part.files.at(storage, path) if path else None
+    if there is not None:
+        raise file_exists(storage, there.id, there.path)
+    return path or None
+
+
+async def change_state(call: Call) -> Reply:
+    """Put a file in another state."""
+    file = file_of(call)
+    file.state = state_of(call.id("state"))
+    return write(call, file)
+
+
+def state_of(state: str) -> str:
+    """Return the state of a file.
+
+    Raises:
+        VidispineError: There is no such state.
+    """
+    if state not in STATES:
+        raise invalid("state", "There is no such file state", state)
+    return state
+
+
+async def change_hash(call: Call) -> None:
+    """Give a file another hash."""
+    file_of(call).hash = call.id("hash")
+
+
+async def register_path(call: Call) -> Reply:
+    """Note that a file was moved."""
+    file = file_of(call)
+    storage = call.text("storage") or file.storage
+    path = free_path(call, call.part.storages.get(storage)["id"], call.text("path"))
+    call.part.files.move(file, storage, path or file.path)
+    return write(call, file)
+
+
+async def transfer_file(call: Call) -> Reply:
+    """Copy or move a file to another storage, by a job."""
+    file, target = file_of(call), call.part.storages.get(call.id("target"))["id"]
+    kind = "MOVE_FILE" if call.flag("move") else "COPY_FILE"
+    data = {"fileId": file.id, "sourceFileId": file.id, "destinationStorageId": target}
+    return call.part.jobs.asked(call, kind, data, path=call.text("filename") or None)
+
+
+async def import_file(call: Call) -> Reply:
+    """Import a file that is on a storage as a new item."""
+    file = file_of(call)
+    metadata = await call.document()
+    return call.part.jobs.asked(call, "IMPORT", {"sourceFileId": file.id}, metadata=metadata, **tags_of(call))
+
+
+async def delete_file(call: Call) -> Reply:
+    """Delete a file, by a job."""
+    return call.part.jobs.asked(call, "DELETE_FILE", {"fileId": file_of(call).id})
+
+
+async def delete_entity(call: Call) -> None:
+    """Forget a file at once."""
+    call.part.files.remove(file_of(call))
+
+
+async def abandon_file(call: Call) -> None:
+    """Take a file from its items."""
+    call.part.items.forget_file(file_of(call))
+
+
+async def make_link(call: Call) -> Reply:
+    """Give out a URL that works without a login for some minutes."""
+    file, minutes = file_of(call), call.number("duration", LINK_MINUTES)
+    if not 1 <= minutes <= LONGEST_LINK:
+        raise invalid("duration", f"from 1 to {LONGEST_LINK} minutes", str(minutes))
+    return {"uri": [call.base + call.part.links.make(file, minutes=minutes)]}
+
+
+async def get_metadata(call: Call) -> Reply:
+    """Return what others noted about a file."""
+    return fields(file_of(call).metadata)
+
+
+async def put_metadata(call: Call) -> None:
+    """Note more about a file."""
+    file_of(call).metadata |= read_fields(await call.document())
+
+
+async def delete_metadata(call: Call) -> None:
+    """Forget what was noted about a file."""
+    file_of(call).metadata.clear()
+
+
+async def get_key(call: Call) -> Reply:
+    """Return one note about a file, as text."""
+    return _answering.text(noted(call)[call.id("key")])
+
+
+async def put_key(call: Call) -> None:
+    """Make one note about a file."""
+    file_of(call).metadata[call.id("key")] = (await call.request.body()).decode(errors="replace")
+
+
+async def delete_key(call: Call) -> None:
+    """Forget one note about a file."""
+    del noted(call)[call.id("key")]
+
+
+def noted(call: Call) -> dict[str, str]:
+    """Return the notes about a file, among them the one that the path names."""
+    notes = file_of(call).metadata
+    if call.id("key") not in notes:
+        raise not_found("metadata", call.id("key"))
+    return notes
+
+
+def file_of(call: Call) -> File:
+    """Return the file that the path names."""
+    return call.part.files.get(call.id("file"), call.request.path_params.get("storage"))
+
+
+FILES = ("/file/{file:id}", "/storage/file/{file:id}", "/storage/{storage:id}/file/{file:id}")
+
+TABLE: Table = [
+    ("GET", "/storage/file", list_files),
+    ("GET", "/storage/{storage:id}/file", list_files),
+    ("POST", "/storage/file", create_file),
+    ("POST", "/storage/{storage:id}/file", create_file),
+    ("POST", "/storage/file/data", upload_file),
+    ("POST", "/storage/{storage:id}/file/data", upload_file),
+    ("GET", "/storage/{storage:id}/file/path/{path:path}", get_by_path),
+    *(("GET", path, get_file) for path in FILES),
+    *(("DELETE", path, delete_file) for path in FILES),
+    *(("GET", f"{path}/data", read_file) for path in FILES),
+    *(("POST", f"{path}/data", overwrite_file) for path in FILES),
+    ("PUT", "/file/{file:id}/state/{state}", change_state),
+    ("PUT", "/file/{file:id}/hash/{hash}", change_hash),
+    ("POST", "/file/{file:id}/path", register_path),
+    ("POST", "/file/{file:id}/storage/{target:id}", transfer_file),
+    ("POST", "/file/{file:id}/import", import_file),
+    ("DELETE", "/file/{file:id}/entity", delete_entity),
+    ("PUT", "/file/{file:id}/abandon", abandon_file),
+    ("POST", "/file/{file:id}/uri", make_link),
+    ("GET", "/file/{file:id}/metadata", get_metadata),
+    ("PUT", "/file/{file:id}/metadata", put_metadata),
+    ("DELETE", "/file/{file:id}/metadata", delete_metadata),
+    ("GET", "/file/{file:id}/metadata/{key}", get_key),
+    ("PUT", "/file/{file:id}/metadata/{key}", put_key),
+    ("DELETE", "/file/{file:id}/metadata/{key}", delete_key),
+]
+
+OPEN_TABLE: Table = [("GET", "/storage/file/{file:id}/data", read_link)]
+"""What is answered without a login."""

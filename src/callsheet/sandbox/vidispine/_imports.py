@@ -1,0 +1,238 @@
+"""The calls that bring files in: by their bytes, by a URI, into a placeholder, as a sidecar."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from callsheet.sandbox.vidispine._answering import Reply
+from callsheet.sandbox.vidispine._asking import Call
+from callsheet.sandbox.vidispine._errors import invalid, not_found
+from callsheet.sandbox.vidispine._items import Item
+from callsheet.sandbox.vidispine._jobs import write_job
+from callsheet.sandbox.vidispine._receiving import Transfer, more_to_come, receive
+from callsheet.sandbox.vidispine._values import number
+
+if TYPE_CHECKING:
+    from callsheet.sandbox.vidispine._door import Table
+
+__all__ = ["OPEN_TABLE", "TABLE", "item_data", "received", "source", "storage_for", "tags_of"]
+
+SLOTS = ("container", "video", "audio", "binary")
+
+
+async def import_raw(call: Call) -> Reply:
+    """Import the bytes of the request, or a chunk of them, as a new item."""
+    transfer = await receive(call, storage_for(call))
+    if transfer is None:
+        return more_to_come(call)
+    return call.part.jobs.asked(call, "RAW_IMPORT", received(call, transfer), **tags_of(call))
+
+
+async def ask_passkey(call: Call) -> Reply:
+    """Make an import whose bytes will come without a login."""
+    if not call.text("transferId"):
+        raise invalid("transferId", "A transfer id is required")
+    document = await call.document()
+    inputs = {"metadata": document, **tags_of(call)}
+    job = call.part.jobs.add(
+        "RAW_IMPORT",
+        call.user,
+        {"passkey": secrets.token_hex(16)},
+        given=call.metadata(),
+        inputs=inputs,
+        held=True,
+    )
+    return write_job(job, names=("passkey",))
+
+
+async def import_by_passkey(call: Call) -> Reply:
+    """Take the bytes of an import that was asked for."""
+    jobs = call.part.jobs.by_id.values()
+    job = next(
+        (each for each in jobs if each.held and each.data.get("passkey") == call.text("passkey")), None
+    )
+    if job is None:
+        raise not_found("passkey", call.text("passkey"))
+    transfer = await receive(call, storage_for(call))
+    if transfer is None:
+        return more_to_come(call)
+    job.data |= received(call, transfer)
+    call.part.engine.release(job)
+    return write_job(job)
+
+
+async def import_uri(call: Call) -> Reply:
+    """Import what a URI leads to as a new item; whether it leads anywhere is seen by the job."""
+    if not call.text("uri") and not call.text("URL"):
+        raise invalid("uri", "A URI is required")
+    metadata = await call.document()
+    return call.part.jobs.asked(call, "IMPORT", source(call), metadata=metadata, **tags_of(call))
+
+
+async def create_placeholder(call: Call) -> Reply:
+    """Make an item whose components will be imported later."""
+    slots = {name: call.number(name, 0) for name in SLOTS}
+    item = call.part.items.add(call.user, await call.document(), slots)
+    return {"id": item.id}
+
+
+async def import_to_placeholder(call: Call) -> Reply:
+    """Import a component of a placeholder by a URI or a file's id."""
+    item, component = slot_of(call)
+    if not call.text("uri") and not call.text("fileId"):
+        raise invalid("uri", "Either a URI or a file id is required")
+    data = {**item_data(item), **source(call)}
+    taken(item, component)
+    return call.part.jobs.asked(call, "PLACEHOLDER_IMPORT", data, **placed(call, component))
+
+
+async def import_raw_to_placeholder(call: Call) -> Reply:
+    """Import a component of a placeholder by its bytes."""
+    item, component = slot_of(call)
+    transfer = await receive(call, storage_for(call))
+    if transfer is None:
+        return more_to_come(call)
+    data = {**item_data(item), **received(call, transfer)}
+    taken(item, component)
+    return call.part.jobs.asked(call, "PLACEHOLDER_IMPORT", data, **placed(call, component))
+
+
+async def import_placeholder_bulk(call: Call) -> Reply:
+    """Import a placeholder's container by a document that names its URI or file."""
+    item, document = call.part.items.get(call.id("item")), await call.document()
+    wanted: Any = document.get("container") or next(iter(document.get("component") or []), None) or {}
+    if not isinstance(wanted, dict) or not (wanted.get("uri") or wanted.get("fileId")):
+        raise invalid("body", "Either a URI or a file id is required")
+    told = {"sourceUri": wanted["uri"]} if wanted.get("uri") else {"sourceFileId": wanted["fileId"]}
+    taken(item, "container")
+    data = {**item_data(item), **told}
+    return call.part.jobs.asked(call, "PLACEHOLDER_IMPORT", data, **placed(call, "container"))
+
+
+async def adopt_file(call: Call) -> None:
+    """Make a file that is there a placeholder's component, without a job."""
+    item, component = slot_of(call)
+    file = call.part.files.get(call.id("file"))
+    taken(item, component)
+    shape = next(iter(call.part.items.shapes_of(item)), None) or call.part.items.add_shape(item, ["original"])
+    call.part.items.put_file(shape, component, file)
+
+
+async def import_sidecar(call: Call) -> Reply:
+    """Import a sidecar that a URI or a file's id leads to."""
+    item, sidecar = call.part.items.get(call.id("item")), call.text("sidecar")
+    if not sidecar:
+        raise invalid("sidecar", "A URI or a file id is required")
+    known = sidecar in call.part.files.by_id
+    told = {"sourceFileId": sidecar} if known else {"sourceUri": quote(sidecar, safe=":/")}
+    return call.part.jobs.asked(call, "SIDECAR_IMPORT", {**item_data(item), **told})
+
+
+async def import_raw_sidecar(call: Call) -> Reply:
+    """Import a sidecar by its bytes."""
+    item = call.part.items.get(call.id("item"))
+    transfer = await receive(call, storage_for(call))
+    if transfer is None:
+        return more_to_come(call)
+    data = {**item_data(item), **received(call, transfer)}
+    return call.part.jobs.asked(call, "SIDECAR_IMPORT", data)
+
+
+def storage_for(call: Call) -> str:
+    """Return where the bytes of a request are to go.
+
+    Raises:
+        VidispineError: There is no such storage.
+    """
+    name: str = call.part.storages.get(call.text("storageId") or call.part.storages.default)["id"]
+    return name
+
+
+def received(call: Call, transfer: Transfer) -> dict[str, str]:
+    """Return what a job knows of bytes that arrived."""
+    filename = call.text("filename")
+    named = {"originalFilename": filename, "bestEffortFilename": filename} if filename else {}
+    return {
+        "fileId": transfer.file.id,
+        "transferId": transfer.name,
+        "destinationStorageId": transfer.file.storage,
+    } | named
+
+
+def source(call: Call) -> dict[str, str]:
+    """Return what a job knows of where its file is.
+
+    Raises:
+        VidispineError: The storage that is named is unknown.
+    """
+    data: dict[str, str] = {}
+    if call.text("storageId"):
+        data["destinationStorageId"] = storage_for(call)
+    if call.text("fileId"):
+        return {**data, "sourceFileId": call.text("fileId")}
+    uri = call.text("uri") or call.text("URL")
+    name = PurePosixPath(uri).name
+    return {**data, "sourceUri": quote(uri, safe=":/"), "originalFilename": name, "bestEffortFilename": name}
+
+
+def tags_of(call: Call) -> dict[str, Any]:
+    """Return which shapes an import makes: the imported one, and those it is transcoded to.
+
+    Raises:
+        VidispineError: A shape tag does not exist.
+    """
+    tags = [] if call.flag("no-transcode") else call.csv("tag")
+    for tag in [*tags, *call.csv("importTag")]:
+        call.part.check_tag(tag)
+    return {"tag": call.text("importTag") or "original", "tags": tags}
+
+
+def placed(call: Call, component: str) -> dict[str, Any]:
+    """Return what a job for a placeholder's component works with."""
+    return {**tags_of(call), "component": component, "joins": True}
+
+
+def slot_of(call: Call) -> tuple[Item, str]:
+    """Return the item and the type of component that the path names.
+
+    Raises:
+        VidispineError: There is no such item, or no component of that type is wanted any more.
+    """
+    item, component = call.part.items.get(call.id("item")), call.id("component")
+    if component not in SLOTS or not (item.slots or {}).get(component):
+        word = f"{component.upper()}_COMPONENT"
+        raise invalid("job", "No more components of that type is accepted", word)
+    return item, component
+
+
+def taken(item: Item, component: str) -> None:
+    """Count a component that is on its way."""
+    slots = item.slots or {}
+    slots[component] = number(component, slots.get(component, 1)) - 1
+
+
+def item_data(item: Item) -> dict[str, str]:
+    """Return what a job knows of the item it works on."""
+    return {"item": item.id, "itemId": item.id}
+
+
+PLACEHOLDER = "/import/placeholder/{item:id}"
+
+TABLE: Table = [
+    ("POST", "/import", import_uri),
+    ("POST", "/import/raw", import_raw),
+    ("POST", "/import/raw-passkey", ask_passkey),
+    ("POST", "/import/placeholder", create_placeholder),
+    ("POST", PLACEHOLDER, import_placeholder_bulk),
+    ("POST", f"{PLACEHOLDER}/{{component}}", import_to_placeholder),
+    ("POST", f"{PLACEHOLDER}/{{component}}/raw", import_raw_to_placeholder),
+    ("POST", f"{PLACEHOLDER}/{{component}}/adopt/{{file:id}}", adopt_file),
+    ("POST", "/import/sidecar/{item:id}", import_sidecar),
+    ("POST", "/import/sidecar/{item:id}/raw", import_raw_sidecar),
+]
+
+OPEN_TABLE: Table = [("POST", "/import/raw", import_by_passkey)]
+"""What is answered without a login."""
