@@ -66,13 +66,14 @@ class Exchange:
         await self._app(self.scope, self._next_message, self.send)
 
     async def answer(self) -> Answer:
-        """Let the application do its work, and keep its answer instead of sending it."""
+        """Let the application do its work, and keep its answer, uncompressed, instead of sending it."""
         kept: list[Message] = []
 
         async def keep(message: Message) -> None:
             kept.append(message)
 
-        await self._app(self.scope, self._next_message, keep)
+        plain = [(name, value) for name, value in self.scope["headers"] if name != b"accept-encoding"]
+        await self._app({**self.scope, "headers": plain}, self._next_message, keep)
         start = next(message for message in kept if message["type"] == "http.response.start")
         headers = {name.lower(): value for name, value in start["headers"]}
         return Answer(start["status"], headers, b"".join(message.get("body", b"") for message in kept))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -60,10 +59,10 @@ class Engine:
         if not job.tasks:
             self.start(job)
         while not job.ended:
-            with contextlib.suppress(
-                WorkFailed
-            ):  # whoever says that it has finished need not have a source for it
+            try:
                 self._step(job)
+            except WorkFailed:  # a job that is told to have finished need not have anything to work with
+                self._finish_task(job)
 
     def end(self, job: Job, status: str, problem: str | None = None) -> None:
         """End a job."""
@@ -145,6 +144,9 @@ class Engine:
 
     def _leave(self, job: Job, definition: Document) -> None:
         METHODS.get(definition["method"], _nothing)(self._part, job)
+        self._finish_task(job)
+
+    def _finish_task(self, job: Job) -> None:
         task = job.tasks[-1]
         task.update(status="FINISHED", timestamp=stamp(self._part.now()))
         if progress := task.get("progress"):
