@@ -66,7 +66,6 @@ async def test_the_environment_names_the_tracker(tmp_path: Path, monkeypatch: py
         ("local://host/jobs", ["url", "local:DIR"]),
         ("local:jobs?x=1", ["url", "x=1"]),
         ("postgresql://db/jobs", ["url", "postgresql", "not in this version"]),
-        ("deadline://farm-1/queue-1?region=us-west-2", ["url", "not in this version"]),
         ("vidispine+https://[::1", ["url", "is not an address"]),
         ("ftrack+https://host#part", ["url", "#part"]),
     ],

@@ -58,7 +58,12 @@ KINDS: Mapping[str, Kind] = {
     "vidispine": _VIDISPINE,
     "vidispine+http": _VIDISPINE,
     "vidispine+https": _VIDISPINE,
-    "deadline": Kind(),
+    "deadline": Kind(
+        "callsheet.providers.deadline",
+        "DeadlineProvider",
+        "deadline",
+        frozenset({"user", "region", "endpoint", "timeout", *HTTP_OPTIONS}),
+    ),
 }
 
 SHOWN = "local:DIR, ftrack+https://HOST, vidispine+https://HOST, deadline://FARM/QUEUE or postgresql://…"
@@ -70,10 +75,12 @@ def connect(url: str | None = None, **options: Any) -> Client[Any]:
     Args:
         url: `local:DIR`, or `local:` for your own directory; `ftrack+https://HOST[:PORT]`, or `ftrack:` for
             the server of `FTRACK_SERVER`; `vidispine+https://HOST[:PORT]`, or `vidispine:` for that of
-            `VIDISPINE_URL`. `None` reads the environment variable `CALLSHEET_URL`.
+            `VIDISPINE_URL`; `deadline://FARM/QUEUE?region=REGION`. `None` reads the environment variable
+            `CALLSHEET_URL`.
         options: `user`, the default user of new jobs (else the login name); `timeout`, seconds that a call
             may take (else 120). For servers also `connections`, `proxy`, `verify`, `transport` and
-            `allow_http`; for ftrack `api_key` and `server_timezone`; for Vidispine `password` or `token`.
+            `allow_http`; for ftrack `api_key` and `server_timezone`; for Vidispine `password` or `token`; for
+            Deadline `region` and `endpoint`, while credentials are found as AWS's own tools find them.
 
     Raises:
         ConfigError: The address or an option cannot be used; the message names it. What only the tracker's

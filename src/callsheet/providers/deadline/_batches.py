@@ -1,0 +1,143 @@
+"""Calls for up to a hundred things at once, of which each has an answer of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import anyio
+
+from callsheet._errors import NotFound, RateLimited, ResponseError, Unavailable
+from callsheet._together import together
+from callsheet.providers.deadline._answers import document, item_error, readable
+from callsheet.providers.deadline._server import BATCH, Server
+
+__all__ = ["get_batch", "update_batch"]
+
+T = TypeVar("T")
+
+ROUNDS = 3
+"""How often items are asked for again that the service could not look up just then."""
+
+WHILE = 6
+"""Batches under way at a time."""
+
+
+async def get_batch(
+    server: Server, what: str, key: str, ids: Sequence[str], read: Callable[[Mapping[str, Any]], T], **of: str
+) -> dict[str, T]:
+    """Return things by id, in as few requests as there are hundreds; those that do not exist are left out.
+
+    Args:
+        server: The road.
+        what: What they are, as it stands in the call's path, such as `"session-action"`.
+        key: What an id is called, such as `"sessionActionId"`.
+        ids: Which ones.
+        read: Reads one.
+        of: Further names of each, such as `jobId`.
+
+    Raises:
+        ResponseError: The service refused one of them, for another reason than that it does not exist.
+    """
+    wanted = list(dict.fromkeys(ids))
+    found: dict[str, T] = {}
+    batches = (wanted[start : start + BATCH] for start in range(0, len(wanted), BATCH))
+
+    async def fetch() -> None:
+        for batch in batches:
+            found.update(await _insisted(server, what, key, batch, read, of))
+
+    await together([fetch] * min(WHILE, -(-len(wanted) // BATCH)))
+    return found
+
+
+async def _insisted(
+    server: Server,
+    what: str,
+    key: str,
+    ids: Sequence[str],
+    read: Callable[[Mapping[str, Any]], T],
+    of: Mapping[str, str],
+) -> dict[str, T]:
+    """Return what is there of one batch, also of what could not be looked up at once."""
+    found: dict[str, T] = {}
+    for attempt in range(ROUNDS + 1):
+        there, again = await _asked(server, what, key, ids, read, of)
+        found.update(there)
+        if not again:
+            break
+        if attempt == ROUNDS:
+            raise next(iter(again.values()))
+        await anyio.sleep(0.5 * 2**attempt)
+        ids = list(again)
+    return found
+
+
+async def _asked(
+    server: Server,
+    what: str,
+    key: str,
+    ids: Sequence[str],
+    read: Callable[[Mapping[str, Any]], T],
+    of: Mapping[str, str],
+) -> tuple[dict[str, T], dict[str, ResponseError]]:
+    """Return what one request brought, and the errors of what may be asked for again."""
+    whose = {"farmId": server.farm, "queueId": server.queue, **of}
+    answer = await server.send(
+        "POST",
+        f"/2023-10-12/batch-get-{what}",
+        {"identifiers": [{**whose, key: id_} for id_ in ids]},
+        reads=True,
+        operation=f"BatchGet {what}",
+    )
+    body = document(answer)
+    name = {"session-action": "sessionActions"}.get(what, f"{what}s")
+    there = dict(readable(answer, body, name, lambda raw: (str(raw[key]), read(raw))))
+    again: dict[str, ResponseError] = {}
+    for id_, error in readable(
+        answer, body, "errors", lambda raw: (str(raw[key]), item_error(raw, raw[key]))
+    ):
+        if isinstance(error, RateLimited | Unavailable):
+            again[id_] = error
+            if isinstance(error, RateLimited):
+                server.pace.refused(None)
+        elif not isinstance(error, NotFound):
+            raise error
+    unsaid = set(ids) - there.keys() - again.keys() - {raw[key] for raw in body["errors"]}
+    if unsaid:
+        raise answer.unreadable(f"nothing about {min(unsaid)}", path=f"$.{name}")
+    return there, again
+
+
+async def update_batch(
+    server: Server, what: str, key: str, items: Sequence[Mapping[str, Any]], *, token: str
+) -> dict[str, ResponseError]:
+    """Change things, a hundred in a request; return the errors of those that were not, by id.
+
+    Args:
+        server: The road.
+        what: What they are, as it stands in the call's path: `"job"` or `"task"`.
+        key: What an id is called.
+        items: The changes, each with its id.
+        token: For the whole of it.
+
+    Raises:
+        CallsheetError: A request failed; those before it were done.
+    """
+    failed: dict[str, ResponseError] = {}
+    whose = {"farmId": server.farm, "queueId": server.queue}
+    for start in range(0, len(items), BATCH):
+        batch = items[start : start + BATCH]
+        answer = await server.send(
+            "PATCH",
+            f"/2023-10-12/batch-update-{what}",
+            {f"{what}s": [{**whose, **item} for item in batch]},
+            token=f"{token[:56]}-{start // BATCH}",
+            operation=f"BatchUpdate {what}",
+        )
+        failed |= dict(
+            readable(
+                answer, document(answer), "errors", lambda raw: (str(raw[key]), item_error(raw, raw[key]))
+            )
+        )
+    return failed

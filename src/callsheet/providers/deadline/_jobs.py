@@ -1,0 +1,389 @@
+"""What can be done with Deadline's jobs."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import anyio
+import attrs
+
+from callsheet._errors import (
+    BulkError,
+    CallsheetError,
+    Conflict,
+    InvalidCursor,
+    InvalidRequest,
+    NotFound,
+    Outcome,
+    Unsupported,
+)
+from callsheet._http._messages import Answer
+from callsheet._models import Job, JobChanges, JobFilter, JobState, NewJob, Position, Slice
+from callsheet._together import together
+from callsheet.abc import Provider, Sweep
+from callsheet.providers.deadline._answers import CHANGED_MEANWHILE, document, readable
+from callsheet.providers.deadline._batches import get_batch, update_batch
+from callsheet.providers.deadline._creating import Draft, copy_of, draft_of
+from callsheet.providers.deadline._search import (
+    WINDOW,
+    Place,
+    counted,
+    expression,
+    is_exact,
+    order,
+    position_after,
+    pushed,
+)
+from callsheet.providers.deadline._server import BATCH, Server, new_token, token_of
+from callsheet.providers.deadline._states import TARGETS
+from callsheet.providers.deadline._wire import job_of, search_reader
+
+__all__ = ["JobCalls"]
+
+PATIENCE = 5.0
+"""Seconds until a job that was just made must be there: Deadline's parts learn of it one after another."""
+
+AT_ONCE = 8
+"""Jobs that are made at a time."""
+
+MAX_RERUNS = 1000
+"""Reruns whose requests are remembered: a repeat is the same, whatever became of the job meanwhile."""
+
+_JOB_ID = re.compile(r"job-[0-9a-f]{32}")
+
+
+class JobCalls(Provider):
+    """The calls of `callsheet.abc.Provider` that are about jobs."""
+
+    _server: Server
+    _reruns: OrderedDict[tuple[str, str], Draft]
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    async def get_jobs(self, ids: Sequence[str]) -> list[Job | None]:
+        """Return the jobs in the order of their ids, `None` where there is none; a hundred in one request."""
+        # One that is no id would have all be refused.
+        asked = [id_ for id_ in dict.fromkeys(ids) if _JOB_ID.fullmatch(id_)]
+        if len(asked) == 1:
+            found = {asked[0]: await self._get(asked[0])}
+        else:
+            read = partial(job_of, tracker=self.tracker)
+            found = {**await get_batch(self._server, "job", "jobId", asked, read)}
+        return [found.get(id_) for id_ in ids]
+
+    async def _get(self, id_: str) -> Job | None:
+        try:
+            answer = await self._server.send("GET", self._server.path("jobs", id_), operation="GetJob")
+        except NotFound:
+            return None
+        return self._read(answer)
+
+    def _read(self, answer: Answer) -> Job:
+        raw = document(answer)
+        try:
+            return job_of(raw, tracker=self.tracker)
+        except Exception as exc:
+            raise answer.unreadable(f"a job that cannot be read: {exc!r}") from exc
+
+    async def _known(self, id_: str) -> Job:
+        job = (await self.get_jobs([id_]))[0]
+        if job is None:
+            raise NotFound(f"there is no job {id_!r}", provider=self.name)
+        return job
+
+    # -- finding ---------------------------------------------------------------------------------------------
+
+    async def page_jobs(self, wanted: JobFilter, *, after: Position | None, size: int) -> Slice[Job]:
+        """Return one page, by creation. What was made in one instant comes in Deadline's own order.
+
+        A page may be short: what Deadline finds is looked at again here.
+
+        Raises:
+            InvalidCursor: More than 10,000 jobs were made in the instant that it stands at.
+        """
+        place = None if after is None else Place.read(after, newest_first=wanted.newest_first)
+        query = {
+            "filterExpressions": expression(pushed(wanted, place)),
+            "sortExpressions": order(newest_first=wanted.newest_first),
+        }
+        jobs, following = await self._behind(query, place, size)
+        more = following is not None or len(jobs) > size
+        jobs = jobs[:size]
+        items = [job for job in jobs if _matches(wanted, job)]
+        return Slice(items, position_after(jobs, after) if more and jobs else None)
+
+    async def _behind(
+        self, query: Mapping[str, Any], place: Place | None, size: int
+    ) -> tuple[list[Job], int | None]:
+        """Return the jobs behind a place that one search finds, and where it goes on, if it does."""
+        # All of the place's own instant come first again. If the last of those that were seen stands where it
+        # stood, so do the others; else some have left, and the search begins further ahead.
+        offset = 0 if place is None else len(place.ids) - 1
+        while True:
+            jobs, following = await self._search(query, offset, min(BATCH, size + (place is not None)))
+            if place is None:
+                return jobs, following
+            if offset and not (jobs and place.has_passed(jobs[0])):
+                offset = max(0, offset - BATCH // 2)
+                size = BATCH
+                continue
+            new = [job for job in jobs if not place.has_passed(job)]
+            if new or following is None:
+                return new, following
+            if following > WINDOW:
+                raise InvalidCursor(f"cursor: Deadline looks no further than {WINDOW} jobs of one instant")
+            offset = following
+
+    async def _search(self, query: Mapping[str, Any], offset: int, size: int) -> tuple[list[Job], int | None]:
+        answer = await self._asked({**query, "itemOffset": offset, "pageSize": size})
+        body = document(answer)
+        jobs = readable(answer, body, "jobs", search_reader(self.tracker))
+        following = body.get("nextItemOffset")
+        if following is not None and (not isinstance(following, int) or following <= offset):
+            raise answer.unreadable("the same page again", path="$.nextItemOffset")
+        return jobs, following
+
+    async def _asked(self, query: Mapping[str, Any]) -> Answer:
+        body = {"queueIds": [self._server.queue], **query}
+        return await self._server.send(
+            "POST",
+            f"/2023-10-12/farms/{self._server.farm}/search/jobs",
+            {name: value for name, value in body.items() if value is not None},
+            reads=True,
+            operation="SearchJobs",
+        )
+
+    async def count_jobs(self, wanted: JobFilter) -> int:
+        """Count as Deadline does, exactly below 10,000; more are counted by spans of their creation.
+
+        Raises:
+            Unsupported: More than 10,000 of them were made in one instant.
+        """
+        if not is_exact(wanted):
+            return await self._count_by_pages(wanted)
+        return sum([await self._count(wanted, index) for index in range(len(counted(wanted)))])
+
+    async def _count(self, wanted: JobFilter, index: int) -> int:
+        filters = counted(wanted)[index]
+        query = {"filterExpressions": expression(filters)}
+        answer = await self._asked({**query, "itemOffset": 0, "pageSize": 1})
+        total = document(answer).get("totalResults")
+        if not isinstance(total, int):
+            raise answer.unreadable("no number", path="$.totalResults")
+        if total < WINDOW:
+            return total
+        middle = _between(*[await self._outermost(query, newest=newest) for newest in (False, True)])
+        if middle is None:
+            raise Unsupported(
+                "count",
+                hint=f"a narrower filter: more than {WINDOW} jobs were made in one instant",
+                provider=self.name,
+            )
+        halves = (attrs.evolve(wanted, created_before=middle), attrs.evolve(wanted, created_after=middle))
+        return sum([await self._count(half, index) for half in halves])
+
+    async def _outermost(self, query: Mapping[str, Any], *, newest: bool) -> datetime | None:
+        jobs, _ = await self._search({**query, "sortExpressions": order(newest_first=newest)}, 0, 1)
+        return jobs[0].created_at if jobs else None
+
+    async def _count_by_pages(self, wanted: JobFilter) -> int:
+        total, after = 0, None
+        while True:
+            page = await self.page_jobs(wanted, after=after, size=BATCH)
+            total += len(page.items)
+            if page.next is None:
+                return total
+            after = page.next
+
+    # -- watching --------------------------------------------------------------------------------------------
+
+    async def sweep(self, ids: Collection[str], wanted: Iterable[JobFilter], mark: Any) -> Sweep:
+        """Look at all jobs named, a hundred in a request; and at those that a search finds changed.
+
+        What a search tells lags behind, so that it only says where to look.
+        """
+        before: Mapping[str, int] = mark or {}
+        now: dict[str, int] = {}
+        for filter_ in wanted:
+            after: Position | None = None
+            while True:
+                page = await self.page_jobs(filter_, after=after, size=BATCH)
+                now |= {job.id: hash(repr(job.raw)) for job in page.items}
+                if page.next is None:
+                    break
+                after = page.next
+        asked = [*ids, *(id_ for id_, trace in now.items() if id_ not in ids and before.get(id_) != trace)]
+        return Sweep(dict(zip(asked, await self.get_jobs(asked), strict=True)), now or None)
+
+    # -- making ----------------------------------------------------------------------------------------------
+
+    async def create_jobs(self, new: Sequence[NewJob]) -> list[Job]:
+        """Make the jobs, several at a time, and return them in the same order.
+
+        Raises:
+            InvalidRequest: No template, or something in it or its parameters makes no sense.
+            BulkError: Of several, some were made and some not.
+        """
+        if len(new) == 1:
+            return [await self._create(new[0])]
+        made: dict[int, Job] = {}
+        failed: dict[int, Exception] = {}
+        todo = iter(enumerate(new))
+
+        async def work() -> None:
+            for index, one in todo:
+                try:
+                    made[index] = await self._create(one)
+                except (CallsheetError, OSError) as error:
+                    failed[index] = error
+
+        await together([work] * min(AT_ONCE, len(new)))
+        if failed:
+            raise _bulk("made", len(new), made, failed)
+        return [made[index] for index in range(len(new))]
+
+    async def _create(self, new: NewJob) -> Job:
+        assert new.idempotency_key is not None
+        draft = await self._server.threads.run(draft_of, new)
+        return await self._make(draft, new.idempotency_key)
+
+    async def _make(self, draft: Draft, key: str) -> Job:
+        """Make the job; repeating it with the key, also after a lost answer, makes no other one."""
+        answer = await self._server.send(
+            "POST",
+            self._server.path("jobs"),
+            draft.body,
+            token=token_of(key),
+            key=key,
+            operation="CreateJob",
+        )
+        id_ = document(answer).get("jobId")
+        if not isinstance(id_, str):
+            raise answer.unreadable("no id of the job", path="$.jobId")
+        try:
+            return await self._appeared(id_)
+        except CallsheetError as error:
+            error.outcome, error.idempotency_key = Outcome.DONE, key
+            raise
+
+    async def _appeared(self, id_: str) -> Job:
+        """Return a job that was just made, as soon as it can be seen."""
+        deadline, pause = anyio.current_time() + PATIENCE, 0.1
+        while (job := await self._get(id_)) is None:
+            if anyio.current_time() + pause > deadline:
+                raise NotFound(f"job {id_!r} was made, but is not there yet", provider=self.name)
+            await anyio.sleep(pause)
+            pause *= 2
+        return job
+
+    async def rerun_job(self, job_id: str, *, key: str | None) -> Job:
+        """Return a new job with the template, values, files and settings of this one, which is its source.
+
+        Raises:
+            NotFound: There is no such job.
+        """
+        assert key is not None
+        if (job_id, key) not in self._reruns:
+            self._reruns[job_id, key] = copy_of(await self._known(job_id))
+            if len(self._reruns) > MAX_RERUNS:
+                self._reruns.popitem(last=False)
+        return await self._make(self._reruns[job_id, key], key)
+
+    # -- changing --------------------------------------------------------------------------------------------
+
+    async def update_jobs(self, ids: Sequence[str], changes: JobChanges) -> list[Job]:
+        """Make the changes, a hundred jobs in a request. A new state is asked for, and comes by and by.
+
+        Raises:
+            InvalidRequest: A state that nobody can set, or no priority at all.
+            NotFound: The job does not exist.
+            BulkError: Of several, some were changed and some not.
+        """
+        members = _members(changes)
+        if len(ids) == 1:
+            return [await self._change(ids[0], members)]
+        wanted = list(dict.fromkeys(ids))
+        items = [{"jobId": id_, **members} for id_ in wanted if _JOB_ID.fullmatch(id_)]
+        errors: dict[str, Exception] = {}
+        if items:
+            errors |= await update_batch(self._server, "job", "jobId", items, token=new_token())
+        found = dict(zip(wanted, await self.get_jobs(wanted), strict=True))
+        gone = {id_ for id_, job in found.items() if job is None}
+        errors |= {id_: NotFound(f"there is no job {id_!r}", provider=self.name) for id_ in gone}
+        failed = {index: errors[id_] for index, id_ in enumerate(ids) if id_ in errors}
+        done = {index: job for index, id_ in enumerate(ids) if id_ not in errors and (job := found[id_])}
+        if failed:
+            raise _bulk("changed", len(ids), done, failed)
+        return [done[index] for index in range(len(ids))]
+
+    async def _change(self, id_: str, members: Mapping[str, Any]) -> Job:
+        """Change one job, and return it as it is then."""
+        if not _JOB_ID.fullmatch(id_):
+            raise NotFound(f"there is no job {id_!r}", provider=self.name)
+        for attempt in range(4):
+            try:
+                await self._server.send(
+                    "PATCH",
+                    self._server.path("jobs", id_),
+                    members,
+                    token=new_token(),
+                    operation="UpdateJob",
+                )
+                break
+            except Conflict as error:
+                if attempt == 3 or CHANGED_MEANWHILE not in error.message:
+                    raise
+            await anyio.sleep(0.1 * 2**attempt)
+        return await self._known(id_)
+
+    async def cancel_job(self, job_id: str) -> Job:
+        """Ask for the job to be cancelled, unless it has ended; running tasks are interrupted by and by."""
+        job = await self._known(job_id)
+        if job.ended:
+            return job
+        return await self._change(job_id, {"targetTaskRunStatus": TARGETS[JobState.CANCELLED]})
+
+
+# -- steps ---------------------------------------------------------------------------------------------------
+
+
+def _members(changes: JobChanges) -> dict[str, Any]:
+    given = changes.given()
+    if "state" in given:
+        state = given.pop("state")
+        if state not in TARGETS:
+            raise InvalidRequest(f"state: only Deadline's workers set a job {state.value}")
+        given["targetTaskRunStatus"] = TARGETS[state]
+    if given.get("priority", 0) is None:
+        raise InvalidRequest("priority: on Deadline a job always has one")
+    return given
+
+
+def _matches(wanted: JobFilter, job: Job) -> bool:
+    if wanted.attributes and "jobParameters" not in job.raw:
+        wanted = attrs.evolve(wanted, attributes=None)
+    return wanted.matches(job)
+
+
+def _between(first: datetime | None, last: datetime | None) -> datetime | None:
+    """Return a moment after the first and not after the last; `None` if they are one instant."""
+    if first is None or last is None or last - first < timedelta(milliseconds=1):
+        return None
+    return first + max((last - first) / 2, timedelta(milliseconds=1))
+
+
+def _bulk(what: str, number: int, done: Mapping[int, Job], failed: Mapping[int, Exception]) -> BulkError:
+    outcomes = {error.outcome for error in failed.values() if isinstance(error, CallsheetError)}
+    first = min(failed)
+    outcome = Outcome.UNKNOWN if Outcome.UNKNOWN in outcomes else Outcome.DONE if done else Outcome.NOT_DONE
+    return BulkError(
+        f"{len(failed)} of {number} jobs were not {what}: {failed[first]}",
+        done=[done[index] for index in sorted(done)],
+        failed={index: failed[index] for index in sorted(failed)},
+        outcome=outcome,
+    )
