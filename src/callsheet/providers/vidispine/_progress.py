@@ -79,7 +79,7 @@ def _percent(text: str | None) -> float | None:
         value = float(text or "") / 100
     except ValueError:
         return None
-    return min(max(value, 0.0), UNENDED) if value == value else None  # NaN equals nothing
+    return round(min(max(value, 0.0), UNENDED), 6) if value == value else None  # NaN equals nothing
 
 
 def _number(value: Any) -> float:
