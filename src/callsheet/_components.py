@@ -13,6 +13,7 @@ from callsheet import _checks
 from callsheet._door import Door, new_key
 from callsheet._downloads import download, opened, target_of
 from callsheet._errors import InvalidRequest
+from callsheet._files import FrameSequence
 from callsheet._listing import Listing, Query
 from callsheet._models import Component, Job
 from callsheet._threads import Threads
@@ -81,6 +82,7 @@ class Components:
 
         Raises:
             InvalidRequest: Not a file; the message names it.
+            Unsupported: A `FrameSequence`, of which this tracker cannot make one component.
             IntegrityError: The file changed while it was read.
         """
         source = as_file(file)
@@ -88,7 +90,7 @@ class Components:
             raise InvalidRequest(f"component {source.id} is uploaded already")
         checked_options(location, None, on_progress)
         key = _checks.optional_text(idempotency_key, "idempotency_key") or new_key()
-        self._door.require("upload")
+        self._door.require("upload", *(["frames"] if isinstance(source, FrameSequence) else []))
         with self._door.calling(key):
             size = await source.measure(Threads(1))
             report = reporting(on_progress, source.name, size)

@@ -70,7 +70,7 @@ CAPABILITIES: frozenset[str] = frozenset(
     [
         *("create", "create_many", "update", "cancel", "delete", "rerun", "rerun(idempotency_key=)"),
         *("list", "count", "wait", "watch", "track", "mirror", "mirror(into=)", "problem", "allows"),
-        *("attach", "upload", "download", "open"),
+        *("attach", "upload", "upload(frames=)", "download", "open"),
         *("components.list", "components.get", "components.delete", "components.url"),
         *("locations.list", "locations.get"),
         *(f"create({word}=)" for word in _CREATE.split()),
@@ -80,7 +80,8 @@ CAPABILITIES: frozenset[str] = frozenset(
 )
 """Every word that `Provider.capabilities` may hold: a call, or `call(argument=)`.
 
-`list(...)` also stands for `count` and `watch` with that filter. `mirror` is being the source of a mirror,
+`list(...)` also stands for `count` and `watch` with that filter. `upload(frames=)` is a `FrameSequence` that
+becomes one component. `mirror` is being the source of a mirror,
 `mirror(into=)` being its target."""
 
 

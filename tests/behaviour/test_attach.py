@@ -466,7 +466,7 @@ def frames(tmp_path: Path) -> FrameSequence:
     return FrameSequence(tmp_path / "beauty.%04d.exr", 1001, 1012)
 
 
-@needs("attach", "upload", "components.list")
+@needs("attach", "upload", "upload(frames=)", "components.list")
 async def test_a_frame_sequence(rig: Rig, client: Client[Any], job: Job, frames: FrameSequence) -> None:
     """A frame sequence is one component of a job, as large as its frames together."""
     told: list[Transfer] = []
@@ -480,7 +480,7 @@ async def test_a_frame_sequence(rig: Rig, client: Client[Any], job: Job, frames:
     assert told[-1] == Transfer("beauty.%04d.exr", size, size)
 
 
-@needs("attach", "upload")
+@needs("attach", "upload", "upload(frames=)")
 async def test_a_frame_sequence_with_holes(
     rig: Rig, client: Client[Any], job: Job, frames: FrameSequence, tmp_path: Path
 ) -> None:

@@ -258,7 +258,7 @@ async def test_without_a_checksum(rig: Rig, client: Client[Any], part: Component
     assert names(folder) == ["odd", "plate.mov"]
 
 
-@needs("download", "upload")
+@needs("download", "upload", "upload(frames=)")
 async def test_frames_without_a_checksum(rig: Rig, frames: Component, folder: Path) -> None:
     """Frames that cannot be proved whole are fetched again when a sequence is gone on with."""
     provider = rig.wrapped()
@@ -547,7 +547,7 @@ async def test_a_folder_that_is_swapped_for_a_link(
 @pytest.fixture
 async def frames(rig: Rig, tmp_path: Path) -> Component | None:
     """Twelve frames as one component."""
-    if not rig.supports("upload"):
+    if not rig.supports("upload", "upload(frames=)"):
         return None
     source = tmp_path / "frames"
     source.mkdir()
@@ -566,7 +566,7 @@ def is_whole(path: Path) -> bool:
     }
 
 
-@needs("download", "upload")
+@needs("download", "upload", "upload(frames=)")
 async def test_a_frame_sequence(rig: Rig, client: Client[Any], frames: Component, folder: Path) -> None:
     """A frame sequence becomes a folder of its frames, under its name or as told."""
     told: list[Transfer] = []
@@ -584,7 +584,33 @@ async def test_a_frame_sequence(rig: Rig, client: Client[Any], frames: Component
     assert is_whole(await client.components.download(frames, folder, overwrite=True))
 
 
-@needs("download", "upload")
+@needs("download", "upload", "upload(frames=)")
+async def test_replacing_frames_loses_nothing(
+    rig: Rig, client: Client[Any], frames: Component, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old folder is there until the new one is, and comes back if that cannot get its name."""
+    path = await client.components.download(frames, folder)
+    (path / "notes").write_bytes(b"old")
+    real = Path.rename
+
+    def rename(self: Path, target: Path) -> Path:
+        if self.name.endswith(".part"):
+            assert [(old / "notes").read_bytes() for old in folder.glob("*.old")] == [b"old"]
+            raise PermissionError(errno.EACCES, "not now", str(self))
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(PermissionError):
+        await client.components.download(frames, folder, overwrite=True)
+    assert (path / "notes").read_bytes() == b"old"
+    monkeypatch.undo()
+    # As if a process had been killed between the two steps.
+    path.rename(folder / ".beauty.%04d.exr.part.old")
+    assert is_whole(await client.components.download(frames, folder))
+    assert names(folder) == ["beauty.%04d.exr"]
+
+
+@needs("download", "upload", "upload(frames=)")
 async def test_going_on_with_a_frame_sequence(rig: Rig, frames: Component, folder: Path) -> None:
     """A sequence that broke off has no final name, and goes on with the frame it stopped at."""
     provider = rig.wrapped()
@@ -608,7 +634,7 @@ async def test_going_on_with_a_frame_sequence(rig: Rig, frames: Component, folde
     assert names(folder) == ["beauty.%04d.exr"]
 
 
-@needs("download", "upload")
+@needs("download", "upload", "upload(frames=)")
 async def test_frames_whose_names_clash(rig: Rig, frames: Component, folder: Path) -> None:
     """Frames that would overwrite each other under their safe names are refused, not mixed."""
     provider = rig.wrapped()
@@ -624,7 +650,7 @@ async def test_frames_whose_names_clash(rig: Rig, frames: Component, folder: Pat
     assert "beauty.%04d.exr" not in names(folder)
 
 
-@needs("download", "upload", "open")
+@needs("download", "upload", "upload(frames=)", "open")
 async def test_a_sequence_is_not_one_stream(rig: Rig, client: Client[Any], frames: Component) -> None:
     """A frame sequence cannot be opened as one file; the error says what to do."""
     with pytest.raises(InvalidRequest, match="frame sequence"):

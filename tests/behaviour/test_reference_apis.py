@@ -88,7 +88,9 @@ async def test_create_a_job_for_a_user(rig: Rig, client: Client[Any]) -> None:
     )
 
 
-@needs("attach", "components.list", "components.url", "download", "upload", "locations.get")
+@needs(
+    "attach", "components.list", "components.url", "download", "upload", "upload(frames=)", "locations.get"
+)
 async def test_job_components_and_locations(rig: Rig, client: Client[Any], tmp_path: Path) -> None:
     """`job_components`, `create_component` with data and frames, URLs, and a location by its name."""
     job = await client.jobs.create("Publish")

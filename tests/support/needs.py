@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from callsheet import Client, Job, NewJob, Unsupported
+from callsheet import Client, FrameSequence, Job, NewJob, Unsupported
 from callsheet.abc import CAPABILITIES
 from rig import Rig
 
@@ -84,6 +84,7 @@ ATTEMPTS: dict[str, Attempt] = {
     "allows": lambda client, job: client.jobs.allows(job, "view"),
     "attach": lambda client, job: client.jobs.attach(job, ["missing.exr"]),
     "upload": lambda client, job: client.components.upload("missing.exr"),
+    "upload(frames=)": lambda client, job: client.components.upload(FrameSequence("missing.%d.exr", 1, 2)),
     "download": lambda client, job: client.components.download("c-1", to="/nowhere"),
     "open": _open,
     "components.list": lambda client, job: client.components.list().first(),

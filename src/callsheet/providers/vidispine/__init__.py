@@ -111,7 +111,7 @@ class VidispineProvider(MoreCalls, PolicyCalls):
         *("create(state=)", "create(template=)", "create(parameters=)", "create(outputs=)"),
         *("update(state=)", "update(progress=)", "update(message=)", "update(problem=)"),
         *("update(description=)", "update(name=)", "update(attributes=)"),
-        *("rerun(idempotency_key=)", "attach", "track", "mirror(into=)"),
+        *("rerun(idempotency_key=)", "attach", "upload(frames=)", "track", "mirror(into=)"),
     }
     hints: ClassVar[Mapping[str, str]] = {
         "create(state=)": "jobs.cancel, once it is there; Vidispine starts its jobs itself",
@@ -121,6 +121,7 @@ class VidispineProvider(MoreCalls, PolicyCalls):
         "update": _FIXED,
         "rerun(idempotency_key=)": "jobs.rerun(job), and a look at jobs.list() before it is repeated",
         "attach": "provider.import_shape(job, file, tag=), which changes the job's item",
+        "upload(frames=)": "the frames one by one; or provider.import_uri() of where they are",
         "track": "a tracker whose jobs others run, such as local or ftrack",
         "mirror(into=)": "a tracker whose jobs others run, such as local or ftrack",
     }

@@ -50,7 +50,7 @@ class ComponentCalls(Provider):
             OSError: The source cannot be read.
         """
         if isinstance(file, FrameSequence):
-            raise Unsupported("upload(frames=)", hint=_FRAMES, provider=self.name)
+            raise Unsupported("upload(frames=)", hint=self.hints["upload(frames=)"], provider=self.name)
         storage = None if location is None else (await self.get_location(location)).id
         row = await upload(self._server, file, storage, key=key, progress=progress)
         return wire.component_of(row)
@@ -197,9 +197,6 @@ class ComponentCalls(Provider):
         if not named:
             raise NotFound(f"there is no location {name_or_id!r}", provider=self.name)
         return named[0]
-
-
-_FRAMES = "upload the frames one by one"
 
 
 def _slice_of(found: Sequence[Component], after: Position | None, size: int) -> Slice[Component]:

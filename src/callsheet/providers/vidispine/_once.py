@@ -79,9 +79,8 @@ def done() -> Iterator[None]:
 
 async def made_job(server: Server, key: str) -> Row | None:
     """Return the job that was made under a key, as a listing has it; `None` if there is none."""
-    asked = Asked(
-        (("user", flag(False)), ("number", "10"), ("jobmetadata", f"{KEY}={key}"), ("metadata", "true"))
-    )
+    wanted = [("user", flag(False)), ("number", "10"), ("sort", "jobId asc")]
+    asked = Asked((*wanted, ("jobmetadata", f"{KEY}={key}"), ("metadata", "true")))
     where = server.parameters
     answer = await server.read("job", matrix=asked.matrix(where), query=asked.query(where))
     # A star in a key finds others, too; and a job that was run again hands its metadata on.
