@@ -145,6 +145,7 @@ class Frame:
             return  # only the end of the sandbox cancels, and uvicorn would call that a fault of ours
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope = _without_origin(scope)
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif scope["path"].startswith(f"{STEERING}/") or scope["path"] == STEERING:
@@ -182,3 +183,12 @@ class Frame:
             await send(message)
 
         return dated
+
+
+def _without_origin(scope: Scope) -> Scope:
+    """Return a request for `http://host/path`, as some clients spell it, as one for `/path`."""
+    if scope["path"].startswith("/"):
+        return scope
+    raw = scope["raw_path"].partition(b"://")[2].partition(b"/")[2]
+    path = scope["path"].partition("://")[2].partition("/")[2]
+    return {**scope, "path": f"/{path}", "raw_path": b"/" + raw}

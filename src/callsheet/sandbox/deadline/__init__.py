@@ -68,6 +68,7 @@ class Deadline:
     service = "deadline.amazonaws.com"
     farm_id = FARM
     queue_id = QUEUE
+    keys = ACCESS_KEY, SECRET_KEY
 
     def __init__(self, world: World) -> None:
         self.world = world

@@ -96,7 +96,8 @@ class Outputs:
             OSError: The S3 server refuses, or is not there.
         """
         while self._pending:
-            path, content, headers = self._pending[0]
+            path, content, metadata = self._pending.pop(0)
+            headers = self._signed(path, content, metadata)
             connection = http.client.HTTPConnection(urlsplit(self._part.s3).netloc, timeout=PATIENCE)
             try:
                 connection.request("PUT", path, content, headers)
@@ -106,7 +107,15 @@ class Outputs:
                 connection.close()
             if answer.status != 200:
                 raise OSError(f"PUT {path}: {answer.status} {told.decode(errors='replace')}")
-            del self._pending[0]
+
+    def _signed(self, path: str, content: bytes, headers: dict[str, str]) -> dict[str, str]:
+        from botocore.auth import S3SigV4Auth
+        from botocore.awsrequest import AWSRequest
+        from botocore.credentials import Credentials
+
+        request = AWSRequest("PUT", self._part.s3 + path, headers, content)
+        S3SigV4Auth(Credentials(*self._part.keys), "s3", self._part.region).add_auth(request)
+        return dict(request.headers)
 
 
 def _usual(root: Document, task: Task) -> dict[str, Any]:
