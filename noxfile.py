@@ -25,7 +25,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 def tests(session: nox.Session) -> None:
     """Run the tests on one Python, on every core; with arguments, run just those tests."""
     install_wheel(session, "test")
-    env = vendors(session, "ftrack")
+    env = vendors(session, "ftrack", "deadline")
     if session.posargs:
         session.run("python", "-m", "pytest", *session.posargs, env=env)
         return
@@ -36,7 +36,7 @@ def tests(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Hold the coverage of lines and branches by the tests, whichever process they are reached in."""
     install_wheel(session, "test")
-    env = vendors(session, "ftrack")
+    env = vendors(session, "ftrack", "deadline")
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", "-n", "auto", *session.posargs, env=env)
     session.run("coverage", "combine", "-q")
@@ -47,7 +47,7 @@ def coverage(session: nox.Session) -> None:
 def full(session: nox.Session) -> None:
     """Run the tests at their full scale on every Python found."""
     install_wheel(session, "test")
-    env = vendors(session, "ftrack") | npm(session, "ftrack-js", "@ftrack/api@^1.11")
+    env = vendors(session, "ftrack", "deadline") | npm(session, "ftrack-js", "@ftrack/api@^1.11")
     session.run(
         "python",
         "-m",
@@ -88,7 +88,7 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Print the benchmarks beside their references."""
     install_wheel(session, "test", "bench")
-    session.run("python", "bench", *session.posargs, env=vendors(session, "ftrack"))
+    session.run("python", "bench", *session.posargs, env=vendors(session, "ftrack", "deadline"))
 
 
 @nox.session
