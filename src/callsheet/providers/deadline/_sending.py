@@ -1,0 +1,144 @@
+"""Contents on their way into the bucket: each once, under its hash, and only if its bytes have that hash."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable
+from functools import partial
+from pathlib import Path
+
+from xxhash import xxh3_128, xxh3_128_hexdigest
+
+from callsheet._errors import CallsheetError, IntegrityError
+from callsheet._http._messages import Body
+from callsheet._s3 import PART, Bucket, upload
+from callsheet._threads import Threads
+from callsheet._together import together
+from callsheet.providers.deadline._hash_cache import HashCache
+from callsheet.providers.deadline._inputs import Input
+from callsheet.providers.deadline._storage import Storage
+
+__all__ = ["NotSent", "send"]
+
+SMALL = 1 << 20
+"""Bytes up to which a content is read in one piece, and sent without asking whether it is there."""
+
+SMALL_AT_ONCE = 24
+LARGE_AT_ONCE = 2
+"""Files in flight. Larger ones go in parts, several at once, so that memory stays within about 64 MiB."""
+
+
+class NotSent(Exception):
+    """A content could not be sent; its cause says why."""
+
+    def __init__(self, content: Input, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.content = content
+        self.cause = cause
+
+
+async def send(inputs: Iterable[Input], *, storage: Storage, cache: HashCache, threads: Threads) -> None:
+    """Send all contents that the bucket lacks, as far as is known; the same content goes once.
+
+    Raises:
+        NotSent: One could not be sent; others were given up.
+    """
+    contents = {await storage.data_key(one.hash): one for one in inputs}
+    bucket = await storage.bucket()
+    seen = await threads.run(cache.seen, bucket.url, list(contents))
+    sending = _Sending(bucket, {key: one for key, one in contents.items() if key not in seen}, threads)
+    try:
+        await sending.run()
+    finally:
+        if sending.there:
+            await threads.run(cache.note_seen, bucket.url, sending.there)
+
+
+class _Sending:
+    def __init__(self, bucket: Bucket, contents: dict[str, Input], threads: Threads) -> None:
+        self._bucket = bucket
+        self._threads = threads
+        self._small = deque((key, one) for key, one in contents.items() if one.size <= PART)
+        self._large = deque((key, one) for key, one in contents.items() if one.size > PART)
+        self._failed: NotSent | None = None
+        self.there: list[str] = []
+
+    async def run(self) -> None:
+        workers = [partial(self._work, self._small)] * min(SMALL_AT_ONCE, len(self._small))
+        workers += [partial(self._work, self._large)] * min(LARGE_AT_ONCE, len(self._large))
+        try:
+            await together(workers)
+        except (CallsheetError, OSError):
+            if self._failed is None:
+                raise
+            raise self._failed from self._failed.cause
+
+    async def _work(self, contents: deque[tuple[str, Input]]) -> None:
+        while contents:
+            key, content = contents.popleft()
+            try:
+                await self._send(key, content)
+            except (CallsheetError, OSError) as error:
+                self._failed = self._failed or NotSent(content, error)
+                raise
+            self.there.append(key)
+
+    async def _send(self, key: str, content: Input) -> None:
+        """Send one content, unless it is there."""
+        source = content.file.source
+        if content.size > SMALL and await self._bucket.head(key) is not None:
+            return
+        if content.size > PART and isinstance(source, Path | bytes):
+            await upload(
+                self._bucket,
+                key,
+                content.file,
+                content.size,
+                identity=(str(source), content.size, content.mtime_ns) if isinstance(source, Path) else None,
+                threads=self._threads,
+                progress=_unheard,
+                proof=partial(_prove, content, self._threads),
+                new_only=True,
+            )
+        elif content.size <= SMALL and isinstance(source, Path):
+            data = await self._threads.run(_read_again, content, source)
+            await self._bucket.put(key, data, new_only=True)
+        else:
+            body = Body(partial(_proved, content, self._threads), content.size)
+            await self._bucket.put(key, body, new_only=True)
+
+
+async def _proved(content: Input, threads: Threads) -> AsyncGenerator[bytes, None]:
+    """Yield the bytes of a content; the end is reached only if they have its hash."""
+    hasher = xxh3_128()
+    async with content.file.open(threads) as reader:
+        while chunk := await reader.read(hasher.update):
+            yield chunk
+    _compare(content, hasher.hexdigest())
+
+
+async def _prove(content: Input, threads: Threads) -> None:
+    async for _ in _proved(content, threads):
+        pass
+
+
+def _read_again(content: Input, source: Path) -> bytes:
+    file = os.open(source, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
+    try:
+        data = b""
+        while chunk := os.read(file, content.size + 1 - len(data)):
+            data += chunk
+    finally:
+        os.close(file)
+    _compare(content, xxh3_128_hexdigest(data))
+    return data
+
+
+def _compare(content: Input, found: str) -> None:
+    if found != content.hash:
+        raise IntegrityError(f"file {content.path!r} changed after it was hashed; no job was made")
+
+
+async def _unheard(done: int) -> None:
+    """Nobody listens to the progress of one content."""

@@ -1,0 +1,495 @@
+"""Files of new jobs on their way into a queue's bucket, which misbehaves on command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from anyio.abc import Process
+from xxhash import xxh3_128_hexdigest
+
+from callsheet import (
+    AttachError,
+    Component,
+    Denied,
+    File,
+    FrameSequence,
+    IntegrityError,
+    InvalidRequest,
+    Outcome,
+    RateLimited,
+)
+from callsheet._s3 import Bucket
+from callsheet.providers.deadline import _hash_cache
+from callsheet.providers.deadline._attachments import Attachments
+from callsheet.providers.deadline._hash_cache import HashCache
+from callsheet.providers.deadline._hashing import Hashed, look
+from callsheet.providers.deadline._manifests import Entry, read_manifest, write_manifest
+from callsheet.providers.deadline._roots import Places
+from callsheet.providers.deadline._templates import References
+from faultserver import FaultServer, Line, Request
+from support import scale
+from support.queues import QUICK, attachments
+from support.s3store import Store, error, lose_answer, slow_down
+
+MANIFESTS = "root/Manifests/"
+
+
+@pytest.fixture(autouse=True)
+def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where journals are kept: nobody else's folder."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "callsheet" / "transfers"
+
+
+@pytest.fixture
+def store() -> Store:
+    """The queue's bucket, with nothing in it."""
+    return Store()
+
+
+@pytest.fixture
+def server(store: Store) -> Iterator[FaultServer]:
+    """The server of the bucket."""
+    with FaultServer(store.play) as server:
+        yield server
+
+
+@pytest.fixture
+async def bucket(server: FaultServer) -> AsyncIterator[Bucket]:
+    """The road to the bucket."""
+    async with Bucket(f"{server.url}/bucket", provider="deadline", options=QUICK) as bucket:
+        yield bucket
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HashCache:
+    """What is remembered, of files however young."""
+    monkeypatch.setattr(_hash_cache, "RACY", 0)
+    return HashCache(tmp_path / "cache" / "hashes.db")
+
+
+@pytest.fixture
+def queue(bucket: Bucket, cache: HashCache) -> Attachments:
+    """What puts files into the bucket."""
+    return attachments(bucket, cache)
+
+
+@pytest.fixture
+def shot(tmp_path: Path) -> Path:
+    """A folder with a scene and its textures, two of which are equal."""
+    shot = tmp_path / "shot"
+    for name, data in {"a.ma": b"scene", "tex/é.tx": b"wood", "tex/b.tx": b"wood", "tex/c.tx": b""}.items():
+        path = shot / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        os.utime(path, ns=(1795339212100679123, 1795339212100679123))
+    return shot
+
+
+def data_key(data: bytes) -> str:
+    """Return the key of a content."""
+    return f"root/Data/{xxh3_128_hexdigest(data)}.xxh128"
+
+
+def data_of(store: Store) -> dict[str, bytes]:
+    """Return the contents in the bucket."""
+    return {key: data for key, data in store.objects.items() if "/Data/" in key}
+
+
+def entry(path: str, data: bytes) -> Entry:
+    """Return how a file of the shot stands in a manifest."""
+    return Entry(path, xxh3_128_hexdigest(data), len(data), 1795339212100679)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return the files of a folder."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+async def test_files_and_their_manifest(queue: Attachments, store: Store, shot: Path) -> None:
+    """Each content is stored once under its hash, and the manifest says which file has it."""
+    document = await queue.prepare(files_below(shot), outputs=[shot / "renders"], key="k-1")
+    manifest = write_manifest(
+        [
+            entry("a.ma", b"scene"),
+            entry("tex/b.tx", b"wood"),
+            entry("tex/c.tx", b""),
+            entry("tex/é.tx", b"wood"),
+        ]
+    )
+    assert document is not None
+    (root,) = document["manifests"]
+    path = root["inputManifestPath"]
+    farm, queue_id, inputs, unique, name = path.split("/")
+    assert (farm, queue_id, inputs, len(unique)) == ("farm-1", "queue-1", "Inputs", 32)
+    assert name == f"{xxh3_128_hexdigest(str(shot).encode())}_input"
+    assert document == {
+        "fileSystem": "COPIED",
+        "manifests": [
+            {
+                "rootPath": str(shot),
+                "rootPathFormat": "posix",
+                "outputRelativeDirectories": ["renders"],
+                "inputManifestPath": path,
+                "inputManifestHash": xxh3_128_hexdigest(manifest),
+            }
+        ],
+    }
+    assert store.objects == {
+        f"{MANIFESTS}{path}": manifest,
+        **{data_key(data): data for data in (b"scene", b"wood", b"")},
+    }
+    assert [kind for kind, _ in store.calls] == ["PUT"] * 4
+    assert store.calls[-1] == ("PUT", f"{MANIFESTS}{path}")
+
+
+async def test_nothing_unchanged_is_sent_again(
+    bucket: Bucket, cache: HashCache, store: Store, tmp_path: Path
+) -> None:
+    """Files that were sent before cost no request beyond the manifest, from another client, too."""
+    count = scale(50, 200)
+    for number in range(count):
+        (tmp_path / f"{number}.exr").write_bytes(b"%d" % number * 100)
+    files = [tmp_path / f"{number}.exr" for number in range(count)]
+    await attachments(bucket, cache).prepare(files, key="k-1")
+    assert len(data_of(store)) == count
+    store.calls.clear()
+    document = await attachments(bucket, HashCache(tmp_path / "cache" / "hashes.db")).prepare(
+        files, key="k-2"
+    )
+    assert document is not None
+    assert store.calls == [("PUT", f"{MANIFESTS}{document['manifests'][0]['inputManifestPath']}")]
+
+
+async def test_the_same_call_again(queue: Attachments, store: Store, shot: Path) -> None:
+    """With the same key and files the answer is the same; with another of either, nothing is overwritten."""
+    first = await queue.prepare([shot / "a.ma"], key="k-1")
+    before = dict(store.objects)
+    assert await queue.prepare([shot / "a.ma"], key="k-1") == first
+    assert store.objects == before
+    assert await queue.prepare([shot / "a.ma"], key="k-2") != first
+    (shot / "a.ma").write_bytes(b"other")
+    assert await queue.prepare([shot / "a.ma"], key="k-1") != first
+    assert {key: store.objects[key] for key in before} == before
+    assert len(store.objects) == len(before) + 3
+
+
+async def test_what_is_there_already(queue: Attachments, store: Store, shot: Path, cache: HashCache) -> None:
+    """A content that somebody else has sent is left alone, small or large."""
+    large = b"x" * (1 << 20) + b"y"
+    (shot / "large").write_bytes(large)
+    store.objects = {data_key(b"scene"): b"scene", data_key(large): large}
+    await queue.prepare([shot / "a.ma", shot / "large"], key="k-1")
+    assert sorted(store.calls)[:2] == [("HEAD", data_key(large)), ("PUT", data_key(b"scene"))]
+    assert len(store.calls) == 3
+
+
+async def test_files_of_a_bundle(queue: Attachments, store: Store, shot: Path) -> None:
+    """Folders travel with all that is in them, and paths that are only spoken of move the root."""
+    (shot / "empty").mkdir()
+    references = References(
+        files=(shot / "a.ma",),
+        folders=(shot / "tex", shot / "empty"),
+        outputs=(shot / "renders",),
+        referenced=(shot.parent / "elsewhere" / "x",),
+    )
+    document = await queue.prepare(references=references, key="k-1", file_system="VIRTUAL")
+    assert document is not None
+    (root,) = document["manifests"]
+    assert (document["fileSystem"], root["rootPath"]) == ("VIRTUAL", str(shot.parent))
+    assert root["outputRelativeDirectories"] == ["shot/renders"]
+    manifest = read_manifest(store.objects[MANIFESTS + root["inputManifestPath"]], "m")
+    assert [found.path for found in manifest] == [
+        "shot/a.ma",
+        "shot/tex/b.tx",
+        "shot/tex/c.tx",
+        "shot/tex/é.tx",
+    ]
+
+
+async def test_outputs_alone(queue: Attachments, store: Store, tmp_path: Path) -> None:
+    """A job that only writes has roots without manifests, and nothing is sent."""
+    document = await queue.prepare(outputs=[str(tmp_path / "renders")], key="k-1")
+    assert document == {
+        "fileSystem": "COPIED",
+        "manifests": [
+            {
+                "rootPath": str(tmp_path / "renders"),
+                "rootPathFormat": "posix",
+                "outputRelativeDirectories": ["."],
+            }
+        ],
+    }
+    assert await queue.prepare(key="k-1") is None
+    assert store.calls == []
+
+
+async def test_locations(queue: Attachments, store: Store, shot: Path) -> None:
+    """Files below a local location have a manifest of their own, and what workers mount stays at home."""
+    places = Places({str(shot / "tex"): "Textures"}, [str(shot / "a.ma")])
+    document = await queue.prepare(files_below(shot), key="k-1", places=places)
+    assert document is not None
+    assert [(one["rootPath"], one["fileSystemLocationName"]) for one in document["manifests"]] == [
+        (str(shot / "tex"), "Textures")
+    ]
+    assert sorted(data_of(store).values()) == [b"", b"wood"]
+
+
+async def test_files_without_a_place(queue: Attachments, store: Store, shot: Path) -> None:
+    """Bytes, open files and files by another name travel in a root of their own; frames by their paths."""
+    for frame in (1, 2):
+        (shot / f"f.{frame}.exr").write_bytes(b"%d" % frame)
+    with (shot / "a.ma").open("rb") as opened:
+        files = [
+            File(b"bytes", name="b.txt"),
+            File(opened, name="o.ma"),
+            File(shot / "tex/b.tx", name="wood"),
+            FrameSequence(shot / "f.%d.exr", 1, 2),
+        ]
+        document = await queue.prepare(files, key="k-1")
+    assert document is not None
+    frames, loose = document["manifests"]
+    assert (frames["rootPath"], loose["rootPath"]) == (str(shot), "/callsheet")
+    names = [
+        [found.path for found in read_manifest(store.objects[MANIFESTS + one["inputManifestPath"]], "m")]
+        for one in (frames, loose)
+    ]
+    assert names == [["f.1.exr", "f.2.exr"], ["b.txt", "o.ma", "wood"]]
+    assert sorted(data_of(store).values()) == [b"1", b"2", b"bytes", b"scene", b"wood"]
+
+
+async def chunks() -> AsyncIterator[bytes]:
+    """Yield some bytes."""
+    yield b"bytes"
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ([File(b"a", name="a"), File(b"b", name="a")], "two of them would be 'a'"),
+        ([File(b"a", name="a/b")], "no name of a file"),
+        ([File(b"a", name="..")], "no name of a file"),
+        ([Component(id="c", name="a")], "component"),
+        ([7], "cannot read from int"),
+    ],
+)
+async def test_files_that_make_no_sense(queue: Attachments, store: Store, files: list[Any], why: str) -> None:
+    """What could not be sent as it is meant is refused before any request."""
+    with pytest.raises(InvalidRequest, match=why):
+        await queue.prepare(files, key="k-1")
+    assert store.calls == []
+
+
+async def test_streams_are_refused(queue: Attachments, store: Store) -> None:
+    """A stream can be read only once, so that it cannot be hashed first."""
+    with pytest.raises(InvalidRequest, match="'s' is a stream"):
+        await queue.prepare([File(chunks(), name="s", size=5)], key="k-1")
+    with pytest.raises(InvalidRequest, match="outputs must be a list"):
+        await queue.prepare(outputs="renders", key="k-1")
+    with pytest.raises(InvalidRequest, match="fileSystem must be COPIED or VIRTUAL"):
+        await queue.prepare(file_system="MAGIC", key="k-1")
+    assert store.calls == []
+
+
+async def test_files_that_are_missing(queue: Attachments, store: Store, shot: Path) -> None:
+    """Every file that cannot be had is told, by what it was given as, and nothing is sent."""
+    secret = shot / "tex"
+    missing = [shot / "gone.exr", str(shot / "lost.exr")]
+    references = References(files=(shot / "none.ma",), folders=(shot / "nowhere",))
+    with pytest.raises(AttachError, match=r"no job was made.*gone\.exr") as caught:
+        await queue.prepare([*missing, secret, shot / "a.ma"], references, key="k-1")
+    assert {file: type(why) for file, why in caught.value.failed.items()} == {
+        missing[0]: FileNotFoundError,
+        missing[1]: FileNotFoundError,
+        secret: InvalidRequest,
+        shot / "none.ma": FileNotFoundError,
+        shot / "nowhere": FileNotFoundError,
+    }
+    assert (caught.value.outcome, caught.value.attached) == (Outcome.NOT_DONE, [])
+    assert store.calls == []
+
+
+def meddling(act: Any) -> Any:
+    """Return a strike that does something, and then lets the request pass."""
+
+    def strike(line: Line, store: Store, request: Request) -> None:
+        act()
+        line.send(store.answer(request))
+
+    return strike
+
+
+@pytest.mark.parametrize("size", [5, (1 << 20) + 5, (8 << 20) + 5])
+async def test_a_file_that_changes_on_the_way(
+    queue: Attachments, store: Store, tmp_path: Path, cache: HashCache, size: int
+) -> None:
+    """A file that is not what was hashed is never stored under that hash; the error names it."""
+    path = tmp_path / "a.exr"
+    path.write_bytes(b"x" * size)
+    cache.note_hashes([(str(path), Hashed(look(str(path)), xxh3_128_hexdigest(b"before")))])
+    with pytest.raises(AttachError, match=r"no job was made.*a\.exr.*changed after it was hashed") as caught:
+        await queue.prepare([path], key="k-1")
+    assert isinstance(caught.value.failed[path], IntegrityError)
+    assert (store.objects, store.uploads) == ({}, {})
+
+
+async def test_a_file_that_vanishes_on_the_way(
+    queue: Attachments, store: Store, shot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is gone when its turn comes is an error, and what was sent is not sent again."""
+    monkeypatch.setattr("callsheet.providers.deadline._sending.SMALL_AT_ONCE", 1)
+    store.strike("PUT", meddling((shot / "tex/b.tx").unlink))
+    files = [shot / "a.ma", shot / "tex/b.tx"]
+    with pytest.raises(AttachError, match=r"b\.tx") as caught:
+        await queue.prepare(files, key="k-1")
+    assert {file: type(why) for file, why in caught.value.failed.items()} == {files[1]: FileNotFoundError}
+    assert list(data_of(store).values()) == [b"scene"]
+    files[1].write_bytes(b"wood")
+    store.calls.clear()
+    await queue.prepare(files, key="k-1")
+    assert store.calls[0] == ("PUT", data_key(b"wood"))
+    assert len(store.calls) == 2
+
+
+async def test_a_store_in_trouble(queue: Attachments, store: Store, shot: Path) -> None:
+    """Lost answers and a busy store are ridden out, and each content is there once and whole."""
+    store.strike("PUT", lose_answer, slow_down, lose_answer, slow_down, slow_down)
+    await queue.prepare(files_below(shot), key="k-1")
+    assert data_of(store) == {data_key(data): data for data in (b"scene", b"wood", b"")}
+
+
+async def test_a_store_that_refuses(queue: Attachments, store: Store, shot: Path) -> None:
+    """What the store says is the file's own error, and that no job was made."""
+
+    def deny(line: Line, store: Store, request: Request) -> None:
+        line.send(error(403, "AccessDenied"))
+
+    store.strike("PUT", *[deny] * 9)
+    with pytest.raises(AttachError, match=r"no job was made.*AccessDenied") as caught:
+        await queue.prepare([shot / "a.ma"], key="k-1")
+    assert isinstance(caught.value.failed[shot / "a.ma"], Denied)
+    assert caught.value.outcome is Outcome.NOT_DONE
+
+
+async def test_a_manifest_that_is_refused(queue: Attachments, store: Store, shot: Path) -> None:
+    """If only the manifest cannot be written, that is the store's own error."""
+    await queue.prepare([shot / "a.ma"], key="k-1")
+    store.strike("PUT", *[slow_down] * 5)
+    with pytest.raises(RateLimited):
+        await queue.prepare([shot / "a.ma"], key="k-2")
+
+
+# -- large files ---------------------------------------------------------------------------------------------
+
+PART = 100_000
+LARGE = os.urandom(5 * PART + 1)
+
+
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of six parts."""
+    for module in ("callsheet._s3._parts", "callsheet.providers.deadline._sending"):
+        monkeypatch.setattr(f"{module}.PART", PART)
+    monkeypatch.setattr("callsheet.providers.deadline._sending.SMALL", 1000)
+    path = tmp_path / "large.exr"
+    path.write_bytes(LARGE)
+    return path
+
+
+async def test_a_large_file_goes_on(
+    queue: Attachments, store: Store, large: Path, state_folder: Path
+) -> None:
+    """A call that was cancelled leaves its parts to the next, which sends the others only."""
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+
+            async def cancel() -> None:
+                # The store lives in threads that could set no event of the loop's.
+                while not any(upload.parts for upload in store.uploads.values()):  # noqa: ASYNC110
+                    await anyio.sleep(0.001)
+                scope.cancel()
+
+            tasks.start_soon(cancel)
+            await queue.prepare([large], key="k-1")
+            tasks.cancel_scope.cancel()
+    (begun,) = store.uploads.values()
+    there = len(begun.parts)
+    assert there >= 1
+    store.calls.clear()
+    await queue.prepare([large], key="k-1")
+    assert data_of(store) == {data_key(LARGE): LARGE}
+    assert [kind for kind, _ in store.calls].count("PART") <= 6 - there
+    assert "BEGIN" not in {kind for kind, _ in store.calls}
+    assert list(state_folder.iterdir()) == []
+
+
+KILLED = """
+import sys
+from pathlib import Path
+
+import anyio
+
+from callsheet._s3 import Bucket, _parts
+from callsheet.providers.deadline import _sending
+from callsheet.providers.deadline._hash_cache import HashCache
+from support.queues import QUICK, attachments
+
+_parts.PART = _sending.PART = int(sys.argv[3])
+_parts.AT_ONCE = 1
+
+
+async def main() -> None:
+    async with Bucket(sys.argv[1], provider="deadline", options=QUICK) as bucket:
+        await attachments(bucket, HashCache(Path(sys.argv[4]))).prepare([Path(sys.argv[2])], key="k-1")
+
+
+anyio.run(main)
+"""
+
+
+async def test_a_large_file_goes_on_after_a_kill(
+    queue: Attachments, store: Store, server: FaultServer, large: Path, tmp_path: Path
+) -> None:
+    """The parts that a killed process has sent are not sent again."""
+    child: list[Process] = []
+
+    def kill(line: Line, store: Store, request: Request) -> None:
+        os.kill(child[0].pid, signal.SIGKILL)
+        line.until_closed()
+
+    store.strike("PART", *[meddling(lambda: None)] * 3, kill)
+    arguments = [f"{server.url}/bucket", str(large), str(PART), str(tmp_path / "other.db")]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    child.append(
+        await anyio.open_process(
+            [sys.executable, "-c", KILLED, *arguments], env=environment, stdin=None, stdout=None, stderr=None
+        )
+    )
+    async with child[0]:
+        assert await child[0].wait() == -signal.SIGKILL
+    (begun,) = store.uploads.values()
+    assert len(begun.parts) == 3
+    store.calls.clear()
+    await queue.prepare([large], key="k-1")
+    assert data_of(store) == {data_key(LARGE): LARGE}
+    assert [kind for kind, _ in store.calls].count("PART") == 3
+
+
+async def test_a_large_file_that_was_sent_by_another(queue: Attachments, store: Store, large: Path) -> None:
+    """A content that came meanwhile is left alone, and the parts are given up."""
+
+    def overtake(line: Line, store: Store, request: Request) -> None:
+        store.objects[data_key(LARGE)] = LARGE
+        line.send(store.answer(request))
+
+    store.strike("COMPLETE", overtake)
+    assert json.dumps(await queue.prepare([large], key="k-1"))
+    assert (data_of(store), store.uploads) == ({data_key(LARGE): LARGE}, {})
