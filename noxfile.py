@@ -20,12 +20,15 @@ nox.options.download_python = "never"
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 
+CLIENTS = ("ftrack", "vidispine", "vidispine-adapter", "deadline")
+"""The vendors' own clients that the tests run against the sandbox."""
+
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests on one Python, on every core; with arguments, run just those tests."""
     install_wheel(session, "test")
-    env = vendors(session, "ftrack", "deadline")
+    env = vendors(session, *CLIENTS)
     if session.posargs:
         session.run("python", "-m", "pytest", *session.posargs, env=env)
         return
@@ -36,7 +39,7 @@ def tests(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Hold the coverage of lines and branches by the tests, whichever process they are reached in."""
     install_wheel(session, "test")
-    env = vendors(session, "ftrack", "deadline")
+    env = vendors(session, *CLIENTS)
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", "-n", "auto", *session.posargs, env=env)
     session.run("coverage", "combine", "-q")
@@ -47,7 +50,7 @@ def coverage(session: nox.Session) -> None:
 def full(session: nox.Session) -> None:
     """Run the tests at their full scale on every Python found."""
     install_wheel(session, "test")
-    env = vendors(session, "ftrack", "deadline") | npm(session, "ftrack-js", "@ftrack/api@^1.11")
+    env = vendors(session, *CLIENTS) | npm(session, "ftrack-js", "@ftrack/api@^1.11")
     session.run(
         "python",
         "-m",
@@ -88,7 +91,7 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Print the benchmarks beside their references."""
     install_wheel(session, "test", "bench")
-    session.run("python", "bench", *session.posargs, env=vendors(session, "ftrack", "deadline"))
+    session.run("python", "bench", *session.posargs, env=vendors(session, "ftrack", "vidispine", "deadline"))
 
 
 @nox.session

@@ -101,17 +101,19 @@ async def list_access(call: Call) -> Reply:
 
 
 async def merged_access(call: Call) -> Reply:
-    """Tell what a user may do with an item in the end, and whether that is as much as is asked for."""
-    item, name = call.part.items.get(call.id("item")), call.text("username") or call.user
+    """Tell what users may do with an item in the end: all, or one, and whether it is what is wanted."""
+    item, name = call.part.items.get(call.id("item")), call.text("username")
     kind, wanted = call.text("type", "GENERIC"), call.text("permission", "READ")
     if wanted not in LEVELS:
         raise invalid("permission", "There is no such permission", wanted)
-    call.part.users.get(name)
+    names = [call.part.users.get(name).name] if name else list(call.part.users.by_name)
     found = [
-        merged_entry(number, each, wanted) for number, each in enumerate(grants(call, item, name), start=1)
+        merged_entry(number, grant, wanted)
+        for each in names
+        for number, grant in enumerate(grants(call, item, each), start=1)
     ]
-    query = {"username": name, "type": kind, "permission": wanted}
-    return {"query": query, **({"access": found} if found else {})}
+    query = {"item": item.id, "username": name, "type": kind, "permission": wanted}
+    return ({"query": query} if name else {}) | ({"access": found} if found else {})
 
 
 def grants(call: Call, item: Item, name: str) -> list[Document]:
