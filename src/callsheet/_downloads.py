@@ -339,6 +339,21 @@ def _make_folder(folder: Path) -> None:
 
 def _publish_folder(part: Path, target: Path, overwrite: bool) -> None:
     _refuse_existing(target, overwrite)
+    aside = part.with_name(f"{part.name}.old")
     if os.path.lexists(target):
-        shutil.rmtree(target) if target.is_dir() and not target.is_symlink() else target.unlink()
-    part.rename(target)
+        _remove(aside)
+        target.rename(aside)
+    try:
+        part.rename(target)
+    except OSError:
+        if os.path.lexists(aside):
+            aside.rename(target)
+        raise
+    _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
