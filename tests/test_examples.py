@@ -8,10 +8,13 @@ import re
 import subprocess
 import sys
 from collections.abc import MutableMapping
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import httpx
 import pytest
 
@@ -119,6 +122,31 @@ async def test_ftrack_publish_shows_in_ftrack(tmp_path: Path, monkeypatch: pytes
     assert (done.state, failed.state) == (JobState.DONE, JobState.FAILED)
     assert failed.problem == "1 of 2 files could not be published"
     assert [sorted(found) for found in names] == [["shot.mov"], ["beauty.%04d.exr", "shot.mov"]]
+
+
+async def test_mirror_jobs_shows_what_is_under_way(tmp_path: Path) -> None:
+    """Each job that runs is shown on the other tracker until it has ended, with its outputs; no other is."""
+    addresses = [f"local:{tmp_path}/{name}" for name in ("jobs", "mirrors")]
+    async with callsheet.connect(addresses[0]) as here, callsheet.connect(addresses[1]) as there:
+        await here.jobs.create("over", state=JobState.DONE)
+        jobs = [await here.jobs.create(name, state=JobState.RUNNING) for name in ("good", "bad")]
+        await here.jobs.attach(jobs[0], [callsheet.File(b"image", name="a.exr")])
+        async with anyio.create_task_group() as tasks:
+            printed: list[str] = []
+
+            async def show() -> None:
+                call = partial(run, "mirror_jobs.py", *addresses, folder=tmp_path)
+                printed.append(await anyio.to_thread.run_sync(call))
+
+            tasks.start_soon(show)
+            while await there.jobs.count() < len(jobs):  # noqa: ASYNC110 - another process makes them
+                await anyio.sleep(0.05)
+            await here.jobs.update(jobs[0], state=JobState.DONE)
+            await here.jobs.update(jobs[1], state=JobState.FAILED, problem="no licence")
+        mirrors = {job.name: job for job in await there.jobs.list().collect()}
+    assert sorted(printed[0].splitlines()) == ["bad is failed, with 0 files", "good is done, with 1 files"]
+    assert {name: job.source_id for name, job in mirrors.items()} == {job.name: job.id for job in jobs}
+    assert mirrors["bad"].problem == "no licence"
 
 
 async def test_service_awaits_the_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -293,12 +293,11 @@ class Mirroring:
     # -- errors ----------------------------------------------------------------------------------------------
 
     def _late(self, limit: float) -> WaitTimeout:
-        what = (
-            "its outputs are not copied" if self.seen is not None and self.seen.ended else "it is not there"
-        )
-        where = f" in its mirror {self.mirror.id}" if self.mirror is not None else ""
+        is_copying = self.seen is not None and self.seen.ended
+        what = "its outputs are not copied" if is_copying else "it has not ended"
+        where = "" if self.mirror is None else f"; its mirror {self.mirror.id} stays as it is"
         error = WaitTimeout(
-            f"job {self._job_id}: {what} yet after {limit:g} s{where}; mirror it again to go on",
+            f"job {self._job_id}: {what} after {limit:g} s{where}",
             job=self.seen,
             jobs=[self.seen],
             provider=self._source.provider.name,

@@ -208,6 +208,9 @@ def test_watch_writes_each_change(cli: Cli) -> None:
         (["bogus"], 2, 'Unknown command "bogus". Available commands: jobs, run, attach, download, '),
         (["bogus"], 2, "; see: callsheet --help"),
         (["jobs", "bogus"], 2, "see: callsheet jobs --help"),
+        (["--json", "jobs", "list"], 2, "; options come after the command: callsheet COMMAND --json"),
+        (["jobs", "--limit=1", "list"], 2, "options come after the command: callsheet jobs COMMAND --limit"),
+        (["--url"], 2, "; options come after the command: callsheet COMMAND --url"),
         (["jobs", "list", "--bogus"], 2, "Unknown option: --bogus. Did you mean --user?; see: callsheet "),
         (["jobs", "list", "--state", "bad"], 2, 'Invalid value "bad" for --state. Choose from: "queued", '),
         (["jobs", "list", "--limit", "-1"], 2, 'Invalid value "-1" for --limit. Must be >= 0'),
@@ -293,3 +296,17 @@ def test_json_lines_survive_any_terminal(cli: Cli) -> None:
     answer = cli("jobs", "create", name)
     assert answer.out.isascii()
     assert json.loads(answer.out)["name"] == name
+
+
+@pytest.mark.parametrize("words", [["--url", "local:./other"], ["--url=local:./other"]])
+def test_the_tracker_may_come_first(cli: Cli, words: list[str]) -> None:
+    """`--url` before the command counts as if it came behind it, where a command's own words may follow."""
+    job = cli(*words, "jobs", "create", "elsewhere").records[0]
+    assert job["tracker"].endswith("/other")
+    assert cli(*words, "run", "--name", "run", "--", "true").code == 0
+    assert cli(*words, "--version").out == cli("--version").out
+    assert [one["name"] for one in cli("jobs", "list", "--url", "local:./other").records] == [
+        "run",
+        "elsewhere",
+    ]
+    assert cli("jobs", "list").records == []

@@ -6,7 +6,7 @@ import gc
 import sys
 from collections.abc import Sequence
 
-from callsheet._cli._commands import overview, version
+from callsheet._cli._commands import behind_command, overview, version
 from callsheet._cli._messages import reopen_closed_streams, say
 
 __all__ = ["main", "script"]
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; by default those of the process.
     """
     reopen_closed_streams()
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = behind_command(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in {"--help", "-h", "help"}:
         print(overview(), end="")
         return 0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["COMMANDS", "GROUPS", "Command", "overview", "version"]
+__all__ = ["COMMANDS", "GROUPS", "Command", "behind_command", "overview", "version"]
 
 
 class Command(NamedTuple):
@@ -35,6 +36,7 @@ COMMANDS = (
     Command("jobs wait", "JOB…", "_follow:wait", "wait until jobs have ended"),
     Command("attach", "JOB FILE…", "_files:attach", "attach files to a job"),
     Command("download", "JOB", "_files:download", "download a job's files"),
+    Command("mirror", "JOB --into URL", "_mirror:mirror", "show a job on another tracker, with its outputs"),
     Command("sandbox", "", "_sandbox:sandbox", "serve stand-ins of the trackers' servers, to try things out"),
     Command("completion", "SHELL", "_completion:completion", "let the shell complete commands"),
 )
@@ -72,3 +74,14 @@ def version() -> str:
     from importlib.metadata import version as version_of  # costs a tenth of the overview
 
     return version_of("callsheet")
+
+
+def behind_command(arguments: Sequence[str]) -> list[str]:
+    """Return the words of a command line with a `--url` from before the command moved behind it."""
+    rest = list(arguments)
+    url: list[str] = []
+    while rest and (rest[0].startswith("--url=") or (rest[0] == "--url" and len(rest) > 1)):
+        taken = 2 if rest[0] == "--url" else 1
+        url, rest = rest[:taken], rest[taken:]
+    size = 2 if rest and rest[0] in GROUPS else 1
+    return rest[:size] + url + rest[size:] if rest else []

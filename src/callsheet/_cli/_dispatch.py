@@ -14,7 +14,7 @@ from cyclopts import CycloptsError
 
 from callsheet import CallsheetError
 from callsheet._cli._app import build
-from callsheet._cli._commands import COMMANDS
+from callsheet._cli._commands import COMMANDS, GROUPS
 from callsheet._cli._exits import Exit, explained
 from callsheet._cli._messages import say, shown_log
 
@@ -57,4 +57,8 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _where_to_look(arguments: Sequence[str]) -> str:
     words = list(itertools.takewhile(lambda word: word in KNOWN_WORDS, arguments))
+    is_group = not words or words[0] in GROUPS
+    if is_group and len(words) < 2 and arguments[len(words)].startswith("-"):
+        option = arguments[len(words)].partition("=")[0]
+        return f"options come after the command: {' '.join(['callsheet', *words, 'COMMAND', option])}"
     return f"see: {' '.join(['callsheet', *words, '--help'])}"

@@ -67,7 +67,9 @@ def explained(error: Exception) -> tuple[Exit, str]:
     if isinstance(error, BulkError) and len({type(one) for one in error.failed.values()}) == 1:
         code, _ = explained(next(iter(error.failed.values())))
         return code, str(error)
+    # What Python's callers are advised would not help here.
+    text = str(error).replace("; overwrite=True replaces it", "")
     for kinds, code, advice in ANSWERS:
         if isinstance(error, kinds):
-            return code, f"{error}; {advice}" if advice else str(error)
+            return code, f"{text}; {advice}" if advice else text
     raise error

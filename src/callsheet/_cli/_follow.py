@@ -15,7 +15,7 @@ from callsheet._cli._exits import Exit
 from callsheet._cli._output import line, record, terminal, write_jobs
 from callsheet._cli._session import SHOWN, WHERE, Shown, Where
 
-__all__ = ["wait", "watch"]
+__all__ = ["has_failed", "shown_meanwhile", "wait", "watch"]
 
 
 async def watch(
@@ -78,12 +78,24 @@ async def wait(
         until: A state that is enough, besides an end; may be repeated.
     """
     async with shown.client() as client:
-        async with AsyncExitStack() as stack:
-            if sys.stderr.isatty():
-                await stack.enter_async_context(_beside(_show_meanwhile, client, jobs))
+        async with shown_meanwhile(client, jobs):
             ended = await client.jobs.wait_all(jobs, timeout=timeout, until=until or None)
     write_jobs(ended, shown)
-    return Exit.ENDED_BADLY if any(_has_failed(job) and job.state not in until for job in ended) else Exit.OK
+    return Exit.ENDED_BADLY if any(has_failed(job) and job.state not in until for job in ended) else Exit.OK
+
+
+@asynccontextmanager
+async def shown_meanwhile(client: Client[Any], jobs: tuple[str, ...]) -> AsyncIterator[None]:
+    """Show jobs as bars on standard error, if that is a terminal, until the block is left."""
+    async with AsyncExitStack() as stack:
+        if sys.stderr.isatty():
+            await stack.enter_async_context(_beside(_show_meanwhile, client, jobs))
+        yield
+
+
+def has_failed(job: Job) -> bool:
+    """Tell whether a job that has ended did not end well."""
+    return job.state in {JobState.FAILED, JobState.CANCELLED}
 
 
 @asynccontextmanager
@@ -114,7 +126,3 @@ async def _show(client: Client[Any], jobs: tuple[str, ...], filters: dict[str, A
         async with _beside(bars.move):
             async for change in client.jobs.watch(*jobs, **filters):
                 bars.see(change)
-
-
-def _has_failed(job: Job) -> bool:
-    return job.state in {JobState.FAILED, JobState.CANCELLED}
