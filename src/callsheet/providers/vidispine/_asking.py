@@ -85,8 +85,8 @@ def placed(after: Position | None) -> Place | None:
         return None
     try:
         moment = datetime.fromisoformat(after.key)
-        if moment.tzinfo is None:
-            raise ValueError("a moment without a zone")
+        if moment.tzinfo is None or not after.ids:
+            raise ValueError("a moment without a zone, or no job at it")
     except ValueError as exc:
         raise InvalidCursor("cursor: it is damaged") from exc
     return Place(moment, frozenset(after.ids))

@@ -14,10 +14,12 @@ from callsheet._errors import (
     BulkError,
     CallsheetError,
     Conflict,
+    InvalidRequest,
     NotFound,
     Outcome,
 )
 from callsheet._http._messages import Answer
+from callsheet._http._urls import segment
 from callsheet._models import Job, JobChanges, NewJob
 from callsheet.providers.vidispine._asking import Asked
 from callsheet.providers.vidispine._creating import Draft, draft_of
@@ -53,6 +55,10 @@ class JobCalls(ListingCalls):
         return [found[id_] for id_ in ids]
 
     async def _job_or_none(self, id_: str) -> Job | None:
+        try:
+            segment(id_)
+        except InvalidRequest:
+            return None  # what does not fit into a path is nobody's id
         try:
             return await self._job(id_)
         except NotFound as error:

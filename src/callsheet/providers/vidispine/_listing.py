@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import attrs
 
 from callsheet import _checks
-from callsheet._errors import InvalidRequest, ResponseError, Unsupported
+from callsheet._errors import InvalidRequest, InvalidResponse, ResponseError, Unsupported
 from callsheet._http._messages import Answer
 from callsheet._listing import Listing, Query
 from callsheet._models import Job, JobFilter, Position, Slice
@@ -21,37 +20,17 @@ from callsheet.providers.vidispine._asking import (
     is_exact,
     place_of,
     placed,
-    words_of,
 )
 from callsheet.providers.vidispine._imports import ImportCalls
+from callsheet.providers.vidispine._numbered import Listed, Numbered, check_number
 from callsheet.providers.vidispine._server import LARGE, Server
 from callsheet.providers.vidispine._shape import entries
 from callsheet.providers.vidispine._wire import job_of
 
-__all__ = ["Listed", "ListingCalls"]
+__all__ = ["ListingCalls"]
 
 STEPS_PAGE = 200
 """Jobs of a page with steps, which take about ten times the room."""
-
-MAX_NUMBERED = 10_000
-"""Jobs that a listing by number remembers, to tell those that it meets again."""
-
-
-@attrs.frozen
-class Listed:
-    """One answer to `GET /job`.
-
-    Attributes:
-        jobs: In the order asked for.
-        hits: How many there are that match, on this page and all others; `None` if that is not told.
-    """
-
-    jobs: list[Job]
-    hits: int | None
-
-    def is_all(self, number: int) -> bool:
-        """Tell whether nothing comes behind it, `number` having been asked for."""
-        return len(self.jobs) < number if self.hits is None else len(self.jobs) >= self.hits
 
 
 class ListingCalls(ImportCalls):
@@ -87,11 +66,19 @@ class ListingCalls(ImportCalls):
         number = (min(size, STEPS_PAGE) if steps else size) + len(seen)
         pairs = pairs.with_(("first", "1"), ("number", str(number)), ("metadata", "true"))
         listed = await self._listed(self._server_for(wanted), pairs, steps=steps, metadata=True)
-        jobs = listed.jobs
+        fresh = listed.jobs
         if place is not None:
-            jobs = [job for job in jobs if place.is_before(job, newest_first=wanted.newest_first)]
-        matching = [job for job in jobs if wanted.matches(job)]
-        return Slice(matching, None if listed.is_all(number) or not jobs else place_of(jobs, after))
+            fresh = [job for job in fresh if place.is_before(job, newest_first=wanted.newest_first)]
+        page = fresh[:size]
+        matching = [job for job in page if wanted.matches(job)]
+        if listed.is_last(1, number) and len(page) == len(fresh):
+            return Slice(matching)
+        if not page:
+            raise InvalidResponse(
+                f"more jobs began at one moment than the {len(listed.jobs)} that the server lists at a time",
+                provider=self.name,
+            )
+        return Slice(matching, place_of(page, after))
 
     async def count_jobs(self, wanted: JobFilter) -> int:
         """Return the number that Vidispine tells; with a `*` in the filter, count page by page."""
@@ -148,61 +135,29 @@ class ListingCalls(ImportCalls):
             InvalidRequest: There is no such filter, or a number is none.
             Unsupported: A state that Vidispine does not list by.
         """
-        _check_number(first, "first")
+        check_number(first, "first")
         if number is not None:
-            _check_number(number, "number")
-        if unknown := filters.keys() - {field.name for field in attrs.fields(JobFilter)}:
+            check_number(number, "number")
+        if unknown := filters.keys() - attrs.fields_dict(JobFilter).keys():
             raise InvalidRequest(f"jobs: there is no filter {min(unknown)!r}")
         wanted = _checks.job_filter(**filters)
-        words_of(wanted.states or ())
         pairs = asked(wanted)
         if pairs is not None:
-            kept = tuple(pair for pair in pairs.pairs if pair[0] != "sort")
+            kept = (pair for pair in pairs.pairs if pair[0] != "sort")
             stored = (("jobmetadata", f"{key}={value}") for key, value in (jobmetadata or {}).items())
-            flags = ("metadata", flag(metadata)), ("step", flag(include_steps))
-            pairs = Asked((*kept, *stored, ("sort", sort), *flags))
-        numbers: OrderedDict[str, int] = OrderedDict()
+            pairs = Asked((*kept, *stored, ("sort", sort), ("metadata", flag(metadata))))
+        server = self._server_for(wanted)
+        numbered = Numbered(
+            pairs, first, number, partial(self._listed, server, steps=include_steps, metadata=metadata)
+        )
         query = Query(
-            fetch=partial(self._numbered, wanted, pairs, first, number, numbers),
-            key=lambda job: str(numbers[job.id]),
+            fetch=numbered.fetch,
+            key=numbered.key,
             tracker=self.tracker,
             fingerprint=f"{wanted.fingerprint()} {first} {number} {sort} {jobmetadata!r}",
             size=_checks.page_size(page_size, self.page_size),
         )
         return Listing(query, cursor=cursor)
-
-    async def _numbered(
-        self,
-        wanted: JobFilter,
-        pairs: Asked | None,
-        first: int,
-        number: int | None,
-        numbers: OrderedDict[str, int],
-        after: Position | None,
-        size: int,
-    ) -> Slice[Job]:
-        start = first if after is None else int(after.key) + 1
-        if number is not None:
-            size = min(size, first + number - start)
-        if pairs is None or size < 1:
-            return Slice([])
-        flags = dict(pairs.pairs)
-        listed = await self._listed(
-            self._server_for(wanted),
-            pairs.with_(("first", str(start)), ("number", str(size))),
-            steps=flags["step"] == "true",
-            metadata=flags["metadata"] == "true",
-        )
-        fresh = []
-        for index, job in enumerate(listed.jobs, start):
-            if job.id not in numbers:
-                fresh.append(job)
-            numbers[job.id] = index
-        while len(numbers) > MAX_NUMBERED:
-            numbers.popitem(last=False)
-        end = start + len(listed.jobs)
-        is_end = len(listed.jobs) < size if listed.hits is None else end > listed.hits or not listed.jobs
-        return Slice(fresh, None if is_end else Position(str(end - 1)))
 
     # -- steps -----------------------------------------------------------------------------------------------
 
@@ -272,8 +227,3 @@ def listed_of(answer: Answer, *, tracker: str, steps: bool, metadata: bool) -> L
         # The error tells how far it came.
         raise answer.unreadable(f"a job that cannot be read ({exc!r})", path=f"$.job[{len(jobs)}]") from exc
     return Listed(jobs, hits)
-
-
-def _check_number(value: Any, name: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidRequest(f"{name} must be a number from 1 up, not {value!r}")
