@@ -9,7 +9,9 @@ import pytest
 
 from callsheet.sandbox import Sandbox
 from support import FULL
+from support.deadlinecalls import Farm
 from support.ftrackcalls import Studio
+from support.vidispinecalls import Archive
 
 # The npm packages of this one are installed by the full run.
 collect_ignore = [] if FULL else ["test_ftrack_javascript.py"]
@@ -33,3 +35,19 @@ def studio(callsheet_sandbox: Sandbox) -> Iterator[Studio]:
         httpx.Client(verify=False) as bare,
     ):
         yield Studio(http, bare)
+
+
+@pytest.fixture
+def still_farm(callsheet_sandbox: Sandbox) -> Iterator[Farm]:
+    """The sandbox's Deadline Cloud, where nothing happens by itself and all that is asked for at once."""
+    callsheet_sandbox.configure("deadline", workers=0, create_seconds=0, interrupt_seconds=0)
+    with httpx.Client(base_url=callsheet_sandbox.url, verify=False) as http:
+        yield Farm(http)
+
+
+@pytest.fixture
+def archive(callsheet_sandbox: Sandbox) -> Iterator[Archive]:
+    """The sandbox's Vidispine server, on which time passes only as tests say."""
+    callsheet_sandbox.clock.freeze()
+    with httpx.Client(base_url=callsheet_sandbox.url, auth=("admin", "admin"), verify=False) as http:
+        yield Archive(http)

@@ -52,12 +52,13 @@ class Fleet:
     def turn(self, task: Task, status: str, by: str | None = None) -> None:
         """Give a task another status, and its step and job what follows from it."""
         before, now = task.status, stamp(self._clock.now())
-        task.document |= {"runStatus": status, "updatedAt": now, "updatedBy": by or self._part.service}
+        updated = {"updatedAt": now, "updatedBy": by or self._part.service}
+        task.document |= {"runStatus": status, **updated}
         _mark(task.document, status, now)
         for owner in (task.step.document, task.step.job.document):
             owner["taskRunStatusCounts"][before] -= 1
             owner["taskRunStatusCounts"][status] += 1
-            owner["taskRunStatus"] = overall(owner["taskRunStatusCounts"])
+            owner |= {"taskRunStatus": overall(owner["taskRunStatusCounts"]), **updated}
             _mark(owner, owner["taskRunStatus"], now)
         if status == "READY":
             self._offer(task)
