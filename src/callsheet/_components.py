@@ -50,7 +50,7 @@ class Components:
             tracker=self._door.provider.tracker,
             fingerprint=f"components/{job_id or ''}/{location_id or ''}",
             size=_checks.page_size(page_size, self._door.provider.page_size),
-            total_order=self._door.provider.total_order,
+            total_order=self._door.provider.components_total_order,
         )
         return Listing(query, cursor=cursor)
 

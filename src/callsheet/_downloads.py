@@ -36,9 +36,7 @@ class Check:
     def __init__(self, component: Component) -> None:
         self._component = component
         algorithm, _, self._expected = (component.checksum or "").partition(":")
-        # An algorithm that Python does not have cannot be checked; the size still is.
-        known = algorithm in hashlib.algorithms_available and not algorithm.startswith("shake")
-        self._hash: Any = hashlib.new(algorithm, usedforsecurity=False) if known else None
+        self._hash = _hasher(algorithm)
         self.done = 0
 
     @property
@@ -64,6 +62,18 @@ class Check:
             raise IntegrityError(f"{component.name}: {self.done} bytes came instead of {component.size}")
         if self._hash is not None and self._hash.hexdigest() != self._expected.lower():
             raise IntegrityError(f"{component.name}: the bytes do not match {component.checksum}")
+
+
+def _hasher(algorithm: str) -> Any:
+    """Return a hash of the algorithm; `None` for one that is not known here: the size is still checked."""
+    if algorithm == "xxh128":
+        try:
+            from xxhash import xxh3_128  # comes with the trackers that use it
+        except ModuleNotFoundError:
+            return None
+        return xxh3_128()
+    known = algorithm in hashlib.algorithms_available and not algorithm.startswith("shake")
+    return hashlib.new(algorithm, usedforsecurity=False) if known else None
 
 
 class VerifiedChunks:

@@ -126,6 +126,9 @@ class Provider(ABC):
     total_order: ClassVar[bool] = True
     """Whether jobs of one `created_at` come ordered by id, so that a `Position` needs the last id only."""
 
+    components_total_order: ClassVar[bool] = True
+    """The same for components."""
+
     memory_per_upload: ClassVar[int] = 2 << 20
     """The most bytes that one upload holds at a time, whatever the file: it bounds how many run at once."""
 

@@ -28,15 +28,15 @@ from callsheet import (
 )
 from callsheet._s3 import Bucket
 from callsheet.providers.deadline import _hash_cache
-from callsheet.providers.deadline._attachments import Attachments
+from callsheet.providers.deadline._attachments import Uploads
 from callsheet.providers.deadline._hash_cache import HashCache
 from callsheet.providers.deadline._hashing import Hashed, look
 from callsheet.providers.deadline._manifests import Entry, read_manifest, write_manifest
-from callsheet.providers.deadline._roots import Places
 from callsheet.providers.deadline._templates import References
+from callsheet.providers.deadline.details import FileSystemLocation, StorageProfile
 from faultserver import FaultServer, Line, Request
 from support import scale
-from support.queues import QUICK, attachments
+from support.queues import PROFILES, QUICK, uploads
 from support.s3store import Store, error, lose_answer, slow_down
 
 MANIFESTS = "root/Manifests/"
@@ -77,9 +77,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HashCache:
 
 
 @pytest.fixture
-def queue(bucket: Bucket, cache: HashCache) -> Attachments:
+def queue(bucket: Bucket, cache: HashCache) -> Uploads:
     """What puts files into the bucket."""
-    return attachments(bucket, cache)
+    return uploads(bucket, cache)
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def files_below(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-async def test_files_and_their_manifest(queue: Attachments, store: Store, shot: Path) -> None:
+async def test_files_and_their_manifest(queue: Uploads, store: Store, shot: Path) -> None:
     """Each content is stored once under its hash, and the manifest says which file has it."""
     document = await queue.prepare(files_below(shot), outputs=[shot / "renders"], key="k-1")
     manifest = write_manifest(
@@ -159,17 +159,15 @@ async def test_nothing_unchanged_is_sent_again(
     for number in range(count):
         (tmp_path / f"{number}.exr").write_bytes(b"%d" % number * 100)
     files = [tmp_path / f"{number}.exr" for number in range(count)]
-    await attachments(bucket, cache).prepare(files, key="k-1")
+    await uploads(bucket, cache).prepare(files, key="k-1")
     assert len(data_of(store)) == count
     store.calls.clear()
-    document = await attachments(bucket, HashCache(tmp_path / "cache" / "hashes.db")).prepare(
-        files, key="k-2"
-    )
+    document = await uploads(bucket, HashCache(tmp_path / "cache" / "hashes.db")).prepare(files, key="k-2")
     assert document is not None
     assert store.calls == [("PUT", f"{MANIFESTS}{document['manifests'][0]['inputManifestPath']}")]
 
 
-async def test_the_same_call_again(queue: Attachments, store: Store, shot: Path) -> None:
+async def test_the_same_call_again(queue: Uploads, store: Store, shot: Path) -> None:
     """With the same key and files the answer is the same; with another of either, nothing is overwritten."""
     first = await queue.prepare([shot / "a.ma"], key="k-1")
     before = dict(store.objects)
@@ -182,7 +180,7 @@ async def test_the_same_call_again(queue: Attachments, store: Store, shot: Path)
     assert len(store.objects) == len(before) + 3
 
 
-async def test_what_is_there_already(queue: Attachments, store: Store, shot: Path, cache: HashCache) -> None:
+async def test_what_is_there_already(queue: Uploads, store: Store, shot: Path, cache: HashCache) -> None:
     """A content that somebody else has sent is left alone, small or large."""
     large = b"x" * (1 << 20) + b"y"
     (shot / "large").write_bytes(large)
@@ -192,7 +190,7 @@ async def test_what_is_there_already(queue: Attachments, store: Store, shot: Pat
     assert len(store.calls) == 3
 
 
-async def test_files_of_a_bundle(queue: Attachments, store: Store, shot: Path) -> None:
+async def test_files_of_a_bundle(queue: Uploads, store: Store, shot: Path) -> None:
     """Folders travel with all that is in them, and paths that are only spoken of move the root."""
     (shot / "empty").mkdir()
     references = References(
@@ -215,7 +213,7 @@ async def test_files_of_a_bundle(queue: Attachments, store: Store, shot: Path) -
     ]
 
 
-async def test_outputs_alone(queue: Attachments, store: Store, tmp_path: Path) -> None:
+async def test_outputs_alone(queue: Uploads, store: Store, tmp_path: Path) -> None:
     """A job that only writes has roots without manifests, and nothing is sent."""
     document = await queue.prepare(outputs=[str(tmp_path / "renders")], key="k-1")
     assert document == {
@@ -232,10 +230,17 @@ async def test_outputs_alone(queue: Attachments, store: Store, tmp_path: Path) -
     assert store.calls == []
 
 
-async def test_locations(queue: Attachments, store: Store, shot: Path) -> None:
+async def test_locations(queue: Uploads, store: Store, shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files below a local location have a manifest of their own, and what workers mount stays at home."""
-    places = Places({str(shot / "tex"): "Textures"}, [str(shot / "a.ma")])
-    document = await queue.prepare(files_below(shot), key="k-1", places=places)
+    places = [
+        FileSystemLocation(name="Textures", path=str(shot / "tex"), type="LOCAL"),
+        FileSystemLocation(name="Scenes", path=str(shot / "a.ma"), type="SHARED"),
+    ]
+    profile = StorageProfile(
+        storage_profile_id="sp-1", display_name="Mine", os_family="LINUX", file_system_locations=tuple(places)
+    )
+    monkeypatch.setitem(PROFILES, "storage-profiles/sp-1", profile)
+    document = await queue.prepare(files_below(shot), key="k-1", profile="sp-1")
     assert document is not None
     assert [(one["rootPath"], one["fileSystemLocationName"]) for one in document["manifests"]] == [
         (str(shot / "tex"), "Textures")
@@ -243,7 +248,7 @@ async def test_locations(queue: Attachments, store: Store, shot: Path) -> None:
     assert sorted(data_of(store).values()) == [b"", b"wood"]
 
 
-async def test_files_without_a_place(queue: Attachments, store: Store, shot: Path) -> None:
+async def test_files_without_a_place(queue: Uploads, store: Store, shot: Path) -> None:
     """Bytes, open files and files by another name travel in a root of their own; frames by their paths."""
     for frame in (1, 2):
         (shot / f"f.{frame}.exr").write_bytes(b"%d" % frame)
@@ -281,14 +286,14 @@ async def chunks() -> AsyncIterator[bytes]:
         ([7], "cannot read from int"),
     ],
 )
-async def test_files_that_make_no_sense(queue: Attachments, store: Store, files: list[Any], why: str) -> None:
+async def test_files_that_make_no_sense(queue: Uploads, store: Store, files: list[Any], why: str) -> None:
     """What could not be sent as it is meant is refused before any request."""
     with pytest.raises(InvalidRequest, match=why):
         await queue.prepare(files, key="k-1")
     assert store.calls == []
 
 
-async def test_streams_are_refused(queue: Attachments, store: Store) -> None:
+async def test_streams_are_refused(queue: Uploads, store: Store) -> None:
     """A stream can be read only once, so that it cannot be hashed first."""
     with pytest.raises(InvalidRequest, match="'s' is a stream"):
         await queue.prepare([File(chunks(), name="s", size=5)], key="k-1")
@@ -299,7 +304,7 @@ async def test_streams_are_refused(queue: Attachments, store: Store) -> None:
     assert store.calls == []
 
 
-async def test_files_that_are_missing(queue: Attachments, store: Store, shot: Path) -> None:
+async def test_files_that_are_missing(queue: Uploads, store: Store, shot: Path) -> None:
     """Every file that cannot be had is told, by what it was given as, and nothing is sent."""
     secret = shot / "tex"
     missing = [shot / "gone.exr", str(shot / "lost.exr")]
@@ -329,7 +334,7 @@ def meddling(act: Any) -> Any:
 
 @pytest.mark.parametrize("size", [5, (1 << 20) + 5, (8 << 20) + 5])
 async def test_a_file_that_changes_on_the_way(
-    queue: Attachments, store: Store, tmp_path: Path, cache: HashCache, size: int
+    queue: Uploads, store: Store, tmp_path: Path, cache: HashCache, size: int
 ) -> None:
     """A file that is not what was hashed is never stored under that hash; the error names it."""
     path = tmp_path / "a.exr"
@@ -342,7 +347,7 @@ async def test_a_file_that_changes_on_the_way(
 
 
 async def test_a_file_that_vanishes_on_the_way(
-    queue: Attachments, store: Store, shot: Path, monkeypatch: pytest.MonkeyPatch
+    queue: Uploads, store: Store, shot: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file that is gone when its turn comes is an error, and what was sent is not sent again."""
     monkeypatch.setattr("callsheet.providers.deadline._sending.SMALL_AT_ONCE", 1)
@@ -359,14 +364,14 @@ async def test_a_file_that_vanishes_on_the_way(
     assert len(store.calls) == 2
 
 
-async def test_a_store_in_trouble(queue: Attachments, store: Store, shot: Path) -> None:
+async def test_a_store_in_trouble(queue: Uploads, store: Store, shot: Path) -> None:
     """Lost answers and a busy store are ridden out, and each content is there once and whole."""
     store.strike("PUT", lose_answer, slow_down, lose_answer, slow_down, slow_down)
     await queue.prepare(files_below(shot), key="k-1")
     assert data_of(store) == {data_key(data): data for data in (b"scene", b"wood", b"")}
 
 
-async def test_a_store_that_refuses(queue: Attachments, store: Store, shot: Path) -> None:
+async def test_a_store_that_refuses(queue: Uploads, store: Store, shot: Path) -> None:
     """What the store says is the file's own error, and that no job was made."""
 
     def deny(line: Line, store: Store, request: Request) -> None:
@@ -379,7 +384,7 @@ async def test_a_store_that_refuses(queue: Attachments, store: Store, shot: Path
     assert caught.value.outcome is Outcome.NOT_DONE
 
 
-async def test_a_manifest_that_is_refused(queue: Attachments, store: Store, shot: Path) -> None:
+async def test_a_manifest_that_is_refused(queue: Uploads, store: Store, shot: Path) -> None:
     """If only the manifest cannot be written, that is the store's own error."""
     await queue.prepare([shot / "a.ma"], key="k-1")
     store.strike("PUT", *[slow_down] * 5)
@@ -404,9 +409,7 @@ def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-async def test_a_large_file_goes_on(
-    queue: Attachments, store: Store, large: Path, state_folder: Path
-) -> None:
+async def test_a_large_file_goes_on(queue: Uploads, store: Store, large: Path, state_folder: Path) -> None:
     """A call that was cancelled leaves its parts to the next, which sends the others only."""
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as tasks:
@@ -440,7 +443,7 @@ import anyio
 from callsheet._s3 import Bucket, _parts
 from callsheet.providers.deadline import _sending
 from callsheet.providers.deadline._hash_cache import HashCache
-from support.queues import QUICK, attachments
+from support.queues import PROFILES, QUICK, uploads
 
 _parts.PART = _sending.PART = int(sys.argv[3])
 _parts.AT_ONCE = 1
@@ -448,7 +451,7 @@ _parts.AT_ONCE = 1
 
 async def main() -> None:
     async with Bucket(sys.argv[1], provider="deadline", options=QUICK) as bucket:
-        await attachments(bucket, HashCache(Path(sys.argv[4]))).prepare([Path(sys.argv[2])], key="k-1")
+        await uploads(bucket, HashCache(Path(sys.argv[4]))).prepare([Path(sys.argv[2])], key="k-1")
 
 
 anyio.run(main)
@@ -456,7 +459,7 @@ anyio.run(main)
 
 
 async def test_a_large_file_goes_on_after_a_kill(
-    queue: Attachments, store: Store, server: FaultServer, large: Path, tmp_path: Path
+    queue: Uploads, store: Store, server: FaultServer, large: Path, tmp_path: Path
 ) -> None:
     """The parts that a killed process has sent are not sent again."""
     child: list[Process] = []
@@ -483,7 +486,7 @@ async def test_a_large_file_goes_on_after_a_kill(
     assert [kind for kind, _ in store.calls].count("PART") == 3
 
 
-async def test_a_large_file_that_was_sent_by_another(queue: Attachments, store: Store, large: Path) -> None:
+async def test_a_large_file_that_was_sent_by_another(queue: Uploads, store: Store, large: Path) -> None:
     """A content that came meanwhile is left alone, and the parts are given up."""
 
     def overtake(line: Line, store: Store, request: Request) -> None:

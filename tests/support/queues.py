@@ -8,16 +8,26 @@ from typing import Any
 from callsheet._http._options import HttpOptions
 from callsheet._http._retry import Retry
 from callsheet._s3 import Bucket
-from callsheet.providers.deadline._attachments import Attachments
+from callsheet.providers.deadline._attachments import Uploads
 from callsheet.providers.deadline._hash_cache import HashCache
 from callsheet.providers.deadline._storage import Storage
-from callsheet.providers.deadline.details import JobAttachmentSettings
+from callsheet.providers.deadline.details import JobAttachmentSettings, StorageProfile
 
-__all__ = ["QUICK", "Place", "attachments"]
+__all__ = ["PROFILES", "QUICK", "Place", "uploads"]
 
 QUICK = HttpOptions(proxy="", retry=Retry(base=0.001, throttled=0.001))
 
-SERVER: Any = SimpleNamespace(farm="farm-1", queue="queue-1")
+PROFILES: dict[str, StorageProfile] = {}
+"""Storage profiles by their path."""
+
+
+async def get(path: str, kind: type, *, operation: str) -> StorageProfile:
+    """Return a storage profile."""
+    assert (kind, operation) == (StorageProfile, "GetStorageProfileForQueue")
+    return PROFILES[path]
+
+
+SERVER: Any = SimpleNamespace(farm="farm-1", queue="queue-1", path=lambda *parts: "/".join(parts), get=get)
 
 
 class Place(Storage):
@@ -31,6 +41,6 @@ class Place(Storage):
         return JobAttachmentSettings(s3_bucket_name="bucket", root_prefix="root")
 
 
-def attachments(bucket: Bucket, cache: HashCache) -> Attachments:
+def uploads(bucket: Bucket, cache: HashCache) -> Uploads:
     """Return what puts files into the bucket."""
-    return Attachments(SERVER, Place(bucket), cache)
+    return Uploads(SERVER, Place(bucket), cache)

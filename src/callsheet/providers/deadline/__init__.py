@@ -13,13 +13,17 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import anyio
+
 from callsheet._aws import Aws
 from callsheet._errors import ConfigError, InvalidRequest, Unsupported
 from callsheet._http._options import HttpOptions
 from callsheet._models import Job, Transport
 from callsheet.abc import CAPABILITIES
-from callsheet.providers.deadline._farms import FarmCalls
+from callsheet.providers.deadline._attachments import Uploads
+from callsheet.providers.deadline._components import DeadlineFile, FileCalls
 from callsheet.providers.deadline._server import BATCH, Server
+from callsheet.providers.deadline._storage import Storage
 from callsheet.providers.deadline._values import (
     BoolListValue,
     BoolValue,
@@ -58,6 +62,7 @@ __all__ = [
     "BoolValue",
     "ChunkIntValue",
     "DeadlineFarm",
+    "DeadlineFile",
     "DeadlineJob",
     "DeadlineMember",
     "DeadlineProvider",
@@ -89,7 +94,7 @@ _AT_CREATION = "create(files=), with which a job comes with its inputs"
 _ONE_KIND = "a parameter of the template, and list(attributes=)"
 
 
-class DeadlineProvider(FarmCalls):
+class DeadlineProvider(FileCalls):
     """Jobs of one queue of a farm, over Deadline's own API.
 
     Credentials are found as AWS's own tools find them: environment, shared files, single sign-on, programs,
@@ -177,6 +182,9 @@ class DeadlineProvider(FarmCalls):
         self.watch_interval = watch_interval
         self._user = user or ""
         self._reruns = OrderedDict()
+        self._listed = OrderedDict()
+        self._storage = Storage(self._server)
+        self._uploads = Uploads(self._server, self._storage)
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
@@ -226,6 +234,8 @@ class DeadlineProvider(FarmCalls):
 
     async def aclose(self) -> None:
         """Close every connection; calls under way end with `TransportError`."""
+        with anyio.CancelScope(shield=True):
+            await self._storage.aclose()
         await self._server.aclose()
 
     def as_user(self, name: str) -> Self:

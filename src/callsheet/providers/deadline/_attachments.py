@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from callsheet._errors import AttachError, InvalidRequest, Outcome
+from callsheet._http._urls import segment
 from callsheet._threads import Threads
 from callsheet.providers.deadline._hash_cache import HashCache
 from callsheet.providers.deadline._hashing import AT_ONCE
@@ -18,8 +19,9 @@ from callsheet.providers.deadline._sending import NotSent, send
 from callsheet.providers.deadline._server import Server
 from callsheet.providers.deadline._storage import Storage
 from callsheet.providers.deadline._templates import References
+from callsheet.providers.deadline.details import StorageProfile
 
-__all__ = ["LOOSE_ROOT", "Attachments"]
+__all__ = ["LOOSE_ROOT", "Uploads"]
 
 FILE_SYSTEMS = ("COPIED", "VIRTUAL")
 
@@ -27,7 +29,7 @@ LOOSE_ROOT = "C:\\callsheet" if FORMAT == "windows" else "/callsheet"
 """Where files are said to be that have no place of their own; a job's paths may name it."""
 
 
-class Attachments:
+class Uploads:
     """What puts files into the bucket of one queue.
 
     Args:
@@ -49,7 +51,7 @@ class Attachments:
         *,
         key: str,
         file_system: str | None = None,
-        places: Places | None = None,
+        profile: str | None = None,
     ) -> dict[str, Any] | None:
         """Send a new job's files, and return the `attachments` for CreateJob; `None` if it needs none.
 
@@ -62,7 +64,7 @@ class Attachments:
             outputs: Folders to collect.
             key: The job's idempotency key.
             file_system: `"COPIED"` or `"VIRTUAL"`; by default the first.
-            places: The locations of the job's storage profile.
+            profile: The id of the job's storage profile, whose locations decide what travels how.
 
         Raises:
             AttachError: A file is missing, has changed or could not be sent; it stands in `.failed`.
@@ -78,6 +80,7 @@ class Attachments:
         if inputs.failed:
             raise _error(inputs.failed, len(files))
         collected = [absolute(path) for path in (*references.outputs, *_folders(outputs))]
+        places = await self._places(profile)
         spoken_of = [*inputs.empty, *(absolute(path) for path in references.referenced)]
         roots = await threads.run(roots_of, inputs.placed, collected, spoken_of, places)
         if not roots and not inputs.loose:
@@ -88,6 +91,14 @@ class Attachments:
             entries = [one.entry(one.path) for one in inputs.loose]
             manifests.append(await self._manifest(Root(LOOSE_ROOT), entries, key, threads))
         return {"fileSystem": file_system or "COPIED", "manifests": manifests}
+
+    async def _places(self, profile: str | None) -> Places:
+        if profile is None:
+            return Places()
+        path = self._server.path("storage-profiles", segment(profile, "storageProfileId"))
+        operation = "GetStorageProfileForQueue"
+        found = await self._server.get(path, StorageProfile, operation=operation)
+        return Places.of(found.file_system_locations)
 
     async def _send(self, inputs: Inputs, roots: Sequence[Root], threads: Threads) -> None:
         travelling = [inputs.placed[path] for root in roots for path in root.inputs]

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 import attrs
@@ -27,6 +27,7 @@ from callsheet._models import Job, JobChanges, JobFilter, JobState, NewJob, Posi
 from callsheet._together import together
 from callsheet.abc import Provider, Sweep
 from callsheet.providers.deadline._answers import CHANGED_MEANWHILE, document, readable
+from callsheet.providers.deadline._attachments import Uploads
 from callsheet.providers.deadline._batches import get_batch, update_batch
 from callsheet.providers.deadline._creating import Draft, copy_of, draft_of
 from callsheet.providers.deadline._search import (
@@ -48,9 +49,6 @@ __all__ = ["JobCalls"]
 PATIENCE = 5.0
 """Seconds until a job that was just made must be there: Deadline's parts learn of it one after another."""
 
-AT_ONCE = 8
-"""Jobs that are made at a time."""
-
 MAX_RERUNS = 1000
 """Reruns whose requests are remembered: a repeat is the same, whatever became of the job meanwhile."""
 
@@ -60,7 +58,11 @@ _JOB_ID = re.compile(r"job-[0-9a-f]{32}")
 class JobCalls(Provider):
     """The calls of `callsheet.abc.Provider` that are about jobs."""
 
+    at_once: ClassVar[int] = 8
+    """Jobs of one call that are made at a time."""
+
     _server: Server
+    _uploads: Uploads
     _reruns: OrderedDict[tuple[str, str], Draft]
 
     # -- reading ---------------------------------------------------------------------------------------------
@@ -242,7 +244,7 @@ class JobCalls(Provider):
                 except (CallsheetError, OSError) as error:
                     failed[index] = error
 
-        await together([work] * min(AT_ONCE, len(new)))
+        await together([work] * min(self.at_once, len(new)))
         if failed:
             raise _bulk("made", len(new), made, failed)
         return [made[index] for index in range(len(new))]
@@ -250,6 +252,16 @@ class JobCalls(Provider):
     async def _create(self, new: NewJob) -> Job:
         assert new.idempotency_key is not None
         draft = await self._server.threads.run(draft_of, new)
+        attachments = await self._uploads.prepare(
+            new.files,
+            draft.references,
+            new.outputs,
+            key=new.idempotency_key,
+            file_system=draft.file_system,
+            profile=draft.body.get("storageProfileId"),
+        )
+        if attachments is not None:
+            draft = attrs.evolve(draft, body={**draft.body, "attachments": attachments})
         return await self._make(draft, new.idempotency_key)
 
     async def _make(self, draft: Draft, key: str) -> Job:
