@@ -61,7 +61,7 @@ TABLES = (
 OPTIONS: dict[str, Any] = {
     "version": str,
     "parameters": ("both", "matrix", "query"),
-    "runs": bool,
+    "runs": (True, False, list),
     "step_seconds": float,
     "abort_seconds": float,
     "abort_state": ("ABORTED_PENDING", "ABORT_PENDING"),
@@ -82,7 +82,7 @@ class Vidispine:
     Attributes:
         version: What it says it is; jobs are filtered by time from 4.10 on.
         parameters: Where `/job` looks for the parameters that moved from the matrix to the query with 5.0.
-        runs: Whether jobs go on by themselves.
+        runs: Whether jobs go on by themselves; or the types of those that do.
         step_seconds: How long each step of a job takes.
         abort_seconds: How long a job takes to end that was asked to.
         abort_state: The word for such a job; documents of 5.0 have the other one.
@@ -103,7 +103,7 @@ class Vidispine:
         self.world = world
         self.version = "4.17.9"
         self.parameters = "both"
-        self.runs = True
+        self.runs: bool | list[str] = True
         self.step_seconds: float = 0.5
         self.abort_seconds: float = 0.5
         self.abort_state = "ABORTED_PENDING"
@@ -178,6 +178,10 @@ class Vidispine:
         """Return the next id of a kind of things: each kind has numbers of its own."""
         return f"VX-{next(self._counters.setdefault(kind, itertools.count(1)))}"
 
+    def moves(self, kind: str) -> bool:
+        """Tell whether jobs of a type go on by themselves."""
+        return self.runs if isinstance(self.runs, bool) else kind in self.runs
+
     def at_least(self, *version: int) -> bool:
         """Tell whether the server is as new as that."""
         return tuple(map(int, self.version.split(".")[: len(version)])) >= version
@@ -195,9 +199,14 @@ class Vidispine:
 def fits(kind: Any, value: Any) -> bool:
     """Tell whether an option may have a value."""
     if isinstance(kind, tuple):
-        return any(value == each and type(value) is type(each) for each in kind)
+        return any(fits(each, value) if isinstance(each, type) else same(each, value) for each in kind)
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
     if kind is str:
         return isinstance(value, str) and all(each.isdigit() for each in value.split("."))
     return isinstance(value, kind)
+
+
+def same(one: object, other: object) -> bool:
+    """Tell whether values are equal, and of one type: 1 is not true."""
+    return one == other and type(one) is type(other)

@@ -50,9 +50,8 @@ def make_jobs(part: Vidispine, words: Mapping[str, Any]) -> list[str]:
         raise ValueError(f"user: there is no {user!r}")
     made = []
     for _ in range(number):
-        job = part.jobs.add(
-            kind, user, words.get("data", {}), priority=words.get("priority", "MEDIUM"), held=True
-        )
+        priority, given = words.get("priority", "MEDIUM"), words.get("data", {})
+        job = part.jobs.add(kind, user, {}, given=given, priority=priority, held=True)
         if words.get("status", "READY") != "READY":
             put(part, job, words["status"], None)
         made.append(job.id)

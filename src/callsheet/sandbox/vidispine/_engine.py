@@ -26,13 +26,13 @@ class Engine:
         """Take a new job on."""
         job.plan = self._part.definitions.of_type(job.type)
         self._part.notifications.tell(job, "CREATE")
-        if self._part.runs and not job.held:
+        if self._part.moves(job.type) and not job.held:
             self._later(job, self._part.step_seconds, self._start)
 
     def release(self, job: Job) -> None:
         """Let a job go on that was held back from its beginning."""
         job.held = False
-        if self._part.runs:
+        if self._part.moves(job.type):
             self._later(job, self._part.step_seconds, self._start)
 
     def go(self, job: Job) -> None:
@@ -121,7 +121,7 @@ class Engine:
         return sum(other.status == "STARTED" for other in self._part.jobs.by_id.values()) < limit
 
     def _plan_step(self, job: Job) -> None:
-        if job.ended or not self._part.runs:
+        if job.ended or not self._part.moves(job.type):
             return
         job.begun = self._part.now()
         job.until = job.begun + timedelta(seconds=self._part.step_seconds)

@@ -63,7 +63,8 @@ def filters(call: Call) -> Iterator[Callable[[Job], bool]]:
         yield lambda job: job.type in types
     if states := states_of(call):
         yield lambda job: job.status in states
-    if priorities := set(call.csv("priority")):
+    priorities = set(call.csv("priority"))
+    if priorities and call.part.at_least(5, 1):
         yield lambda job: job.priority in priorities
     for key, pattern in call.metadata().items():
         yield has_metadata(key, pattern)
