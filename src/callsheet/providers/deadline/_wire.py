@@ -28,6 +28,7 @@ def job_of(raw: Mapping[str, Any], *, tracker: str, missing: frozenset[str] = fr
     """
     state, word = state_of(raw)
     parameters = raw.get("jobParameters") if missing else raw.get("parameters")
+    created = read_time(raw.get("createdAt"))
     return Job(
         id=raw["jobId"],
         raw=raw,
@@ -44,9 +45,9 @@ def job_of(raw: Mapping[str, Any], *, tracker: str, missing: frozenset[str] = fr
         problem=why_failed(raw, state),
         user=raw.get("createdBy"),
         source_id=raw.get("sourceJobId"),
-        created_at=read_time(raw.get("createdAt")),
+        created_at=created,
         started_at=read_time(raw.get("startedAt")),
-        updated_at=read_time(raw.get("updatedAt")),
+        updated_at=read_time(raw.get("updatedAt")) or created,
         finished_at=read_time(raw.get("endedAt")),
         attributes={name: _plain(value) for name, value in parameters.items()} if parameters else {},
         missing=missing,
