@@ -120,10 +120,12 @@ def template(*steps: dict[str, Any], name: str = "job", **more: Any) -> str:
     return json.dumps({"specificationVersion": "jobtemplate-2023-09", "name": name, "steps": whole, **more})
 
 
-def sign(key: tuple[str, ...], method: str, url: str, body: bytes, headers: Any = None) -> dict[str, str]:
+def sign(
+    key: tuple[str, ...], method: str, url: str, body: bytes, headers: Any = None, service: str = "deadline"
+) -> dict[str, str]:
     """Return a request's headers with a signature among them."""
     request = AWSRequest(method, url, headers, body)
-    SigV4Auth(Credentials(*key), "deadline", "us-west-2").add_auth(request)
+    SigV4Auth(Credentials(*key), service, "us-west-2").add_auth(request)
     return dict(request.headers)
 
 
@@ -192,4 +194,4 @@ def _document() -> Any:
 
 @cache
 def _serializer() -> Any:
-    return create_serializer("rest-json")
+    return create_serializer("rest-json", include_validation=False)

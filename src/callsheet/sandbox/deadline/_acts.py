@@ -30,7 +30,8 @@ def act(part: Deadline, action: str, words: Words) -> Any:
     if unknown := sorted(set(words) - set(known)):
         raise ValueError(f"{unknown[0]}: {action} knows only {', '.join(known)}")
     for name, value in words.items():
-        if not isinstance(value, KINDS[name]) or isinstance(value, bool):
+        fits = isinstance(value, KINDS[name]) and not isinstance(value, bool)
+        if not fits or (name in COUNTS and value < 1):
             raise ValueError(f"{name}: {value!r} will not do")
     return do(part, words)
 
@@ -146,6 +147,8 @@ KINDS: dict[str, Any] = {
     "template": str,
     "priority": int,
 }
+
+COUNTS = {"attempts", "times", "number"}
 
 ACTIONS: dict[str, tuple[Callable[[Deadline, Words], Any], tuple[str, ...]]] = {
     "start": (start, ("job", "jobs")),
