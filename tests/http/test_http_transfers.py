@@ -320,6 +320,16 @@ async def test_downloads_are_whole(
                 await read(road, server, **({} if size is None else {"size": size}))
 
 
+@pytest.mark.parametrize(
+    ("status", "error"), [(403, errors.Denied), (404, errors.NotFound), (503, errors.Unavailable)]
+)
+async def test_refused_downloads_of_a_known_size(road: Road, status: int, error: type[Exception]) -> None:
+    """What a server says instead of the bytes is told, however short it is."""
+    with FaultServer(always(answer(status, b"no"))) as server:
+        with pytest.raises(error, match="no"):
+            await read(road, server, size=len(DATA))
+
+
 @pytest.mark.parametrize("pause", [0.02, 5])
 async def test_download_that_stands_still(road: Road, pause: float) -> None:
     """A download that stops, or drips, is given up at the stall limit."""

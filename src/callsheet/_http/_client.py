@@ -302,7 +302,7 @@ class Http:
                         continue
                     if reply.status < 300 or reply.status == 304:
                         return await finish(call, request, reply)
-                    reply.limit = MAX_ERROR
+                    reply.limit, reply.size = MAX_ERROR, None  # those were for what was asked for
                     answer = await self._read(call, request, reply)
                 finally:
                     if reply not in self._replies:
