@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 
 from callsheet import Client
 from callsheet.providers.vidispine import VidispineProvider
 from callsheet.sandbox import Sandbox
+from support.roads import QUICK
 
 
 @pytest.fixture
@@ -28,8 +30,9 @@ def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 async def client(sandbox: Sandbox) -> AsyncIterator[Client[VidispineProvider]]:
-    """A client of the server, whose requests so far are forgotten."""
+    """A client of the server that is quick to try again; its requests so far are forgotten."""
     provider = VidispineProvider(sandbox.url, user="admin", password="admin", watch_interval=0.02)
+    provider._server.http.options = attrs.evolve(provider._server.http.options, retry=QUICK)
     async with Client(provider) as client:
         sandbox.forget_requests()
         yield client
