@@ -236,6 +236,8 @@ class JobCalls(ListingCalls):
             except CallsheetError as error:
                 error.provider = error.provider or self.name
                 failed[index] = error
+            except OSError as error:  # of its file
+                failed[index] = error
 
         await each(range(len(things)), one)
         made = [jobs[index] for index in sorted(jobs)]

@@ -1,0 +1,38 @@
+"""Many jobs made at once, each from a file of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from callsheet import BulkError, Client, NewJob, Outcome
+from callsheet.providers.vidispine import VidispineProvider
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_file_that_is_missing_fails_alone(client: Client[VidispineProvider], tmp_path: Path) -> None:
+    """Where the file of one job cannot be read, the others are made, and the error tells of all of them."""
+    for name in ("A001.mov", "A003.mov"):
+        (tmp_path / name).write_bytes(name.encode())
+    names = ["A001.mov", "A002.mov", "A003.mov"]
+    with pytest.raises(BulkError) as caught:
+        await client.jobs.create_many(NewJob(name=name, files=[tmp_path / name]) for name in names)
+    error = caught.value
+    assert [job.name for job in error.done] == ["A001.mov", "A003.mov"]
+    assert {index: type(why) for index, why in error.failed.items()} == {1: FileNotFoundError}
+    assert error.outcome is Outcome.DONE
+    assert await client.jobs.count() == 2
+
+
+async def test_files_that_are_all_missing_make_nothing(
+    client: Client[VidispineProvider], tmp_path: Path
+) -> None:
+    """Where no file can be read, nothing was done, and the error says so."""
+    with pytest.raises(BulkError) as caught:
+        await client.jobs.create_many(NewJob(name=name, files=[tmp_path / name]) for name in "ab")
+    assert caught.value.done == []
+    assert sorted(caught.value.failed) == [0, 1]
+    assert caught.value.outcome is Outcome.NOT_DONE
+    assert await client.jobs.count() == 0
