@@ -9,6 +9,7 @@ import hashlib
 import sqlite3
 import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -18,7 +19,7 @@ import anyio.to_thread
 import httpx
 from anyio.lowlevel import checkpoint
 
-from callsheet import Client, Job, JobState, NewJob
+from callsheet import Client, File, Job, JobState, NewJob
 from callsheet.abc import CAPABILITIES, Provider
 from callsheet.providers.ftrack import FtrackProvider, create, query
 from callsheet.providers.local import LocalProvider
@@ -120,9 +121,10 @@ class Rig(ABC):
         """Let the job fail for that reason."""
         return await self.hand.jobs.update(job, state=JobState.FAILED, problem=problem)
 
-    async def put_out(self, job: Job, *files: Any) -> None:
-        """Let the job put out files, as `jobs.attach` takes them."""
-        await self.hand.jobs.attach(job, files)
+    async def put_out(self, job: Job, outputs: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        """Let the job put out files, contents by name; return those that it did put out."""
+        await self.hand.jobs.attach(job, [File(content, name=name) for name, content in outputs.items()])
+        return outputs
 
     async def cancel(self, job: Job) -> Job:
         """Cancel the job from elsewhere."""

@@ -15,7 +15,6 @@ from callsheet import (
     AttachError,
     Client,
     Denied,
-    File,
     FrameSequence,
     Job,
     JobState,
@@ -28,7 +27,7 @@ from callsheet import (
 from callsheet._mirroring import mirror_key
 from callsheet.abc import Sweep
 from rig import MemoryRig, Rig
-from support.mirrors import OUTPUTS, contents, files
+from support.mirrors import OUTPUTS, contents
 from support.wrapping import Wrapping
 
 
@@ -211,7 +210,7 @@ async def test_out_of_time(rig: Rig, into: Wrapping, job: Job) -> None:
 
 async def test_out_of_time_while_copying(rig: Rig, into: Wrapping, job: Job) -> None:
     """The time is that of the whole call: a copy that does not get on is given up, for the next call."""
-    await rig.put_out(job, *files(OUTPUTS))
+    await rig.put_out(job, OUTPUTS)
     (done,) = await rig.finish(job)
 
     async def hang(real: Any, *args: Any, **kwargs: Any) -> Any:
@@ -268,7 +267,7 @@ async def test_trouble_that_passes(
 
 async def test_an_end_that_cannot_be_written(rig: Rig, other: Rig, into: Wrapping, job: Job) -> None:
     """If the end does not get there for half a minute, the error says so, and how to go on; then it does."""
-    await rig.put_out(job, *files(OUTPUTS))
+    await rig.put_out(job, OUTPUTS)
     await rig.finish(job)
 
     async def fail(real: Any, *args: Any) -> Any:
@@ -325,7 +324,7 @@ async def test_a_mirror_that_goes(rig: Rig, other: Rig, into: Wrapping, job: Job
 
 async def test_a_copy_that_is_cut_off(rig: Rig, into: Wrapping, job: Job) -> None:
     """Bytes that break off are sent again, in the same call; if they never come, the end is shown anyway."""
-    await rig.put_out(job, *files(OUTPUTS))
+    await rig.put_out(job, OUTPUTS)
     await rig.finish(job)
     cuts = 2
 
@@ -347,7 +346,7 @@ async def test_a_copy_that_is_cut_off(rig: Rig, into: Wrapping, job: Job) -> Non
 
         into.on["upload"] = fail
         second = await rig.make_job("second")
-        await rig.put_out(second, File(b"x", name="a"))
+        await rig.put_out(second, {"a": b"x"})
         await rig.finish(second)
         with pytest.raises(AttachError) as caught:
             await client.jobs.mirror(second, into=shown)
@@ -377,7 +376,7 @@ async def test_frames_with_a_gap(rig: Rig, into: Wrapping, job: Job, tmp_path: P
     for number in range(8, 12):
         (tmp_path / f"a.{number}.exr").write_bytes(b"frame %d" % number)
     frames = FrameSequence(tmp_path / "a.%d.exr", 8, 11)
-    await rig.put_out(job, frames)
+    await rig.hand.jobs.attach(job, [frames])
     await rig.finish(job)
     source = rig.wrapped()
 
@@ -395,7 +394,7 @@ async def test_frames_with_a_gap(rig: Rig, into: Wrapping, job: Job, tmp_path: P
 
 async def test_a_size_that_is_not_known(rig: Rig, into: Wrapping, job: Job) -> None:
     """An output whose size the tracker does not say is copied by way of a temporary file."""
-    await rig.put_out(job, *files(OUTPUTS))
+    await rig.put_out(job, OUTPUTS)
     await rig.finish(job)
     source = rig.wrapped()
 
