@@ -29,17 +29,23 @@ pytestmark = pytest.mark.anyio
 
 def run(example: str, *arguments: object, folder: Path, warns: bool = False) -> str:
     """Run an example in a folder, with warnings as errors; return what it printed, or what it logged."""
-    done = subprocess.run(
+    done = started(example, *arguments, folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert warns or done.stderr == ""
+    return done.stderr if warns else done.stdout
+
+
+def started(example: str, *arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run an example in a folder, with warnings as errors; return how it ended."""
+    return subprocess.run(
         [sys.executable, "-W", "error", str(EXAMPLES / example), *map(str, arguments)],
         cwd=folder,
         env=os.environ | {"COLUMNS": "100", "HOME": str(folder)},
         capture_output=True,
         text=True,
         timeout=120,
+        check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert warns or done.stderr == ""
-    return done.stderr if warns else done.stdout
 
 
 def load(example: str) -> ModuleType:
@@ -122,6 +128,41 @@ async def test_ftrack_publish_shows_in_ftrack(tmp_path: Path, monkeypatch: pytes
     assert (done.state, failed.state) == (JobState.DONE, JobState.FAILED)
     assert failed.problem == "1 of 2 files could not be published"
     assert [sorted(found) for found in names] == [["shot.mov"], ["beauty.%04d.exr", "shot.mov"]]
+
+
+async def test_follow_import_tells_what_came_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three files one becomes an item, one's job fails and one is missing; each is told, step by step."""
+    (tmp_path / "A001.mov").write_bytes(b"good")
+    (tmp_path / "A002.mov").write_bytes(b"bad")
+    with Sandbox() as sandbox:
+        sandbox.clock.freeze()
+        for name, value in sandbox.environment.items():
+            monkeypatch.setenv(name, value)
+        ran: list[subprocess.CompletedProcess[str]] = []
+
+        def follow() -> None:
+            command = ["follow_import.py", "A001.mov", "A002.mov", "missing.mov", "--every", "0.1"]
+            ran.append(started(*command, folder=tmp_path))
+
+        async with callsheet.connect("vidispine:") as client, anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.to_thread.run_sync, follow)
+            while await client.jobs.count() < 2:  # noqa: ASYNC110 - another process makes them
+                await anyio.sleep(0.05)
+            bad = [job.id for job in await client.jobs.list().collect() if job.name == "A002.mov"]
+            sandbox.act("vidispine", "jobs", ids=bad, status="FAILED_TOTAL", errorMessage="no such codec")
+            sandbox.clock.advance(600)
+        async with callsheet.connect("vidispine:") as client:
+            jobs = await client.jobs.list().collect()
+    (done,) = ran
+    lines = done.stdout.splitlines()
+    assert done.returncode == 2, done.stderr
+    assert "A001.mov: done 100%" in lines
+    assert lines[-1].startswith("A001.mov is item VX-1: A001.mov, 4 bytes, sha1:")
+    assert done.stderr.splitlines() == [
+        "missing.mov: [Errno 2] No such file or directory: 'missing.mov'",
+        "A002.mov: failed at 'Creating entities.': no such codec",
+    ]
+    assert {job.name: job.state for job in jobs} == {"A001.mov": JobState.DONE, "A002.mov": JobState.FAILED}
 
 
 async def test_mirror_jobs_shows_what_is_under_way(tmp_path: Path) -> None:
