@@ -89,7 +89,6 @@ def change(part: Vidispine, job: Job, words: Mapping[str, Any]) -> None:
     elif "errorMessage" in words:
         job.data["errorMessage"] = words["errorMessage"]
     if problem := words.get("problem"):
-        part.problems.leave(job)
         part.problems.add(problem["type"], problem.get("data", {}), job)
     if "steps" in words:
         job.tasks = []
@@ -102,6 +101,7 @@ def change(part: Vidispine, job: Job, words: Mapping[str, Any]) -> None:
 
 def put(part: Vidispine, job: Job, status: str, problem: str | None) -> None:
     """Put a job in a state, with all that belongs to it; a state nobody knows is just told."""
+    part.problems.leave(job)
     if status == "FINISHED":
         part.engine.complete(job)
     elif status in ENDED:

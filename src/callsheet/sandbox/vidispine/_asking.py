@@ -43,7 +43,7 @@ class Target:
         """Read a path as it came: a semicolon counts only where it was not encoded."""
         head, _, last = raw.decode("latin-1").rstrip("/").rpartition("/")
         name, semicolon, words = last.partition(";")
-        return cls(unquote(f"{head}/{name}"), semicolon + words)
+        return cls(unquote(f"{head}/{name}".rstrip("/")), semicolon + words)
 
     @property
     def words(self) -> Words:

@@ -44,7 +44,6 @@ class Engine:
     def resume(self, job: Job) -> None:
         """Let a job work again that was waiting, or had ended."""
         job.status, job.finished, job.waiting = "STARTED", None, None
-        self._part.problems.leave(job)
         self._part.notifications.tell(job, "UPDATE")
 
     def start(self, job: Job) -> None:
