@@ -156,16 +156,24 @@ def _sorted(documents: list[Document], wanted: Words, fields: set[str]) -> list[
     if user := (wanted.get("userJobsFirst") or {}).get("userIdentityId"):
         return sorted(documents, key=lambda each: each.get("createdBy") != user)
     words = wanted.get("fieldSort") or wanted["parameterSort"]
-    if "fieldSort" in wanted:
-        field = _field(words["name"], fields)
-        values = [each.get(field) for each in documents]
-    else:
-        values = [_parameter(each, words["name"]) for each in documents]
+    value = _value_of_field(words, fields) if "fieldSort" in wanted else _value_of_parameter(words)
     # What lacks the value comes last in either order.
-    with_value = [(value, each) for value, each in zip(values, documents, strict=True) if value is not None]
-    without = [each for value, each in zip(values, documents, strict=True) if value is None]
-    with_value.sort(key=lambda pair: pair[0], reverse=words["sortOrder"] == "DESCENDING")
-    return [each for _, each in with_value] + without
+    without = [each for each in documents if value(each) is None]
+    rest = [each for each in documents if value(each) is not None] if without else documents
+    return sorted(rest, key=value, reverse=words["sortOrder"] == "DESCENDING") + without
+
+
+def _value_of_field(words: Words, fields: set[str]) -> Callable[[Document], Any]:
+    field = _field(words["name"], fields)
+    return lambda document: document.get(field)
+
+
+def _value_of_parameter(words: Words) -> Callable[[Document], Any]:
+    def value(document: Document) -> Any:
+        text = _parameter(document, words["name"])
+        return None if text is None else _number(text)
+
+    return value
 
 
 def _group(group: Words, fields: set[str], *, nested: bool) -> Test:
