@@ -82,6 +82,12 @@ def _failing(job: Job) -> Task:
     return next(iter([*running, *(task for task in tasks if task.status not in ENDED), *tasks]))
 
 
+def doom(part: Deadline, words: Words) -> None:
+    """Let a task of each job fail whenever it runs, with an exit code and last words."""
+    for job in _jobs(part, words):
+        _failing(job).fate = words.get("exit_code", 1), words.get("message", "")
+
+
 def vanish(part: Deadline, words: Words) -> None:
     """Remove jobs, as the service does some time after they were archived."""
     for job in _jobs(part, words):
@@ -155,6 +161,7 @@ ACTIONS: dict[str, tuple[Callable[[Deadline, Words], Any], tuple[str, ...]]] = {
     "progress": (progress, ("job", "jobs", "percent", "message")),
     "finish": (finish, ("job", "jobs", "files")),
     "fail": (fail, ("job", "jobs", "message", "exit_code", "attempts")),
+    "doom": (doom, ("job", "jobs", "message", "exit_code")),
     "vanish": (vanish, ("job", "jobs")),
     "change": (change, ("job", "jobs", "members")),
     "refuse": (refuse, ("job", "jobs", "code", "times")),
