@@ -94,12 +94,23 @@ class Copying:
         for component in components:
             try:
                 with self.source.calling():
-                    parts = await _parts(self.source.provider, component, stack)
+                    parts = await self._parts(component, stack)
             except (CallsheetError, OSError) as error:
                 failed[component] = error
             else:
                 found |= {self._key(part): part for part in parts}
         return found
+
+    async def _parts(self, component: Component, stack: AsyncExitStack) -> list[Output]:
+        """Return the uploads that make up an output: one, or files where frames cannot be one."""
+        provider = self.source.provider
+        frames = await provider.members(component)
+        if frames is None:
+            return [Output(component, await _file(provider, component, stack), [component])]
+        can_be_one = "upload(frames=)" in self.target.provider.capabilities and all(map(_is_sized, frames))
+        if can_be_one and (pattern := pattern_of(component.name, [one.name for one in frames])):
+            return [Output(component, _Frames(provider, component, frames, *pattern), frames)]
+        return [Output(component, await _file(provider, one, stack), [one]) for one in frames]
 
     async def _made(self, wanted: dict[str, Output]) -> dict[str, Component]:
         """Return what was uploaded before, by its key: where hashes differ in kind, only the key tells."""
@@ -134,16 +145,6 @@ class Output:
 def _mark(component: Component) -> tuple[str, int | None, str] | None:
     checksum = component.checksum
     return None if checksum is None else (component.name, component.size, checksum.lower())
-
-
-async def _parts(provider: Provider, component: Component, stack: AsyncExitStack) -> list[Output]:
-    """Return the uploads that make up an output: one, but for frames with gaps, which go as files."""
-    frames = await provider.members(component)
-    if frames is None:
-        return [Output(component, await _file(provider, component, stack), [component])]
-    if (pattern := pattern_of(component.name, [one.name for one in frames])) and all(map(_is_sized, frames)):
-        return [Output(component, _Frames(provider, component, frames, *pattern), frames)]
-    return [Output(component, await _file(provider, one, stack), [one]) for one in frames]
 
 
 def _is_sized(component: Component) -> bool:
@@ -241,9 +242,10 @@ def pattern_of(name: str, frames: Sequence[str]) -> tuple[str, int] | None:
 
 
 def _candidates(name: str, frame: str) -> list[tuple[str, int]]:
-    """Return patterns that may give a frame's name, with its number: each that it holds may be that."""
-    found = []
-    for match in sorted(re.finditer(r"[0-9]{1,18}", frame), key=lambda match: -len(match[0])):
+    """Return patterns that may give a frame's name, with its number: the sequence's own name comes first."""
+    numbers = sorted(re.finditer(r"[0-9]{1,18}", frame), key=lambda match: -len(match[0]))
+    found = [(name, int(match[0])) for match in numbers]
+    for match in numbers:
         before, after = (text.replace("%", "%%") for text in (frame[: match.start()], frame[match.end() :]))
-        found += [(pattern, int(match[0])) for pattern in (name, f"{before}%0{len(match[0])}d{after}")]
+        found.append((f"{before}%0{len(match[0])}d{after}", int(match[0])))
     return [(pattern, number) for pattern, number in found if _ONE_NUMBER.fullmatch(pattern)]

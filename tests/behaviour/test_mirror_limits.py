@@ -392,6 +392,17 @@ async def test_frames_with_a_gap(rig: Rig, into: Wrapping, job: Job, tmp_path: P
         }
 
 
+async def test_a_tracker_without_sequences(rig: Rig, other: Rig, job: Job, tmp_path: Path) -> None:
+    """Where no component can be made of frames, they are copied as files."""
+    (tmp_path / "a.1.exr").write_bytes(b"frame")
+    await rig.hand.jobs.attach(job, [FrameSequence(tmp_path / "a.%d.exr", 1, 1)])
+    await rig.finish(job)
+    plain = other.wrapped(capabilities=other.capabilities - {"upload(frames=)"})
+    async with rig.another_client() as client, Client(plain) as shown:
+        mirror = await client.jobs.mirror(job, into=shown)
+        assert await contents(shown, mirror) == {"a.1.exr": b"frame"}
+
+
 async def test_a_size_that_is_not_known(rig: Rig, into: Wrapping, job: Job) -> None:
     """An output whose size the tracker does not say is copied by way of a temporary file."""
     await rig.put_out(job, OUTPUTS)

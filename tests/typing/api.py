@@ -61,6 +61,7 @@ async def jobs(client: Client[Any], job: Job) -> None:
     assert_type(await client.jobs.update_many([job], priority=10), list[Job])
     assert_type(await client.jobs.cancel(job), Job)
     assert_type(await client.jobs.rerun(job, idempotency_key="again"), Job)
+    assert_type(await client.jobs.mirror(job, into=client, files=False, timeout=5), Job)
     assert_type(await client.jobs.problem(job), str | None)
     assert_type(await client.jobs.allows(job, "abort", "jane"), bool)
     assert_type(await client.jobs.count(states={JobState.FAILED}, max_age=5), int)
