@@ -321,3 +321,16 @@ async def test_an_error_carries_the_key_that_was_made(rig: Rig) -> None:
         assert (caught.value.outcome, caught.value.provider) == (Outcome.UNKNOWN, rig.name)
         job = await client.jobs.create("render", idempotency_key=caught.value.idempotency_key)
         assert await client.jobs.list().collect() == [job]
+
+
+@needs("mirror(into=)", "delete")
+async def test_what_a_key_has_made(rig: Rig, client: Client[Any]) -> None:
+    """A tracker that jobs are mirrored into finds what was made under a key, for as long as it is there."""
+    provider = client.provider
+    job = await client.jobs.create("render", idempotency_key="k-1")
+    part = await client.components.upload(File(b"image", name="a.exr"), idempotency_key="k-2")
+    assert (await provider.made_job("k-1"), await provider.made_component("k-2")) == (job, part)
+    assert (await provider.made_job("k-2"), await provider.made_component("k-1")) == (None, None)
+    await client.jobs.delete(job)
+    await client.components.delete(part)
+    assert (await provider.made_job("k-1"), await provider.made_component("k-2")) == (None, None)
