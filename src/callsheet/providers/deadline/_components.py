@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import attrs
 
+from callsheet._downloads import download
 from callsheet._errors import IntegrityError, InvalidRequest, NotFound, Unsupported
 from callsheet._http._download import Download
 from callsheet._http._resuming import Resuming
 from callsheet._models import Component, Job, Location, Position, Slice
 from callsheet._together import together
+from callsheet._transfers import OnProgress, checked_options, reporting
 from callsheet.providers.deadline._farms import FarmCalls
 from callsheet.providers.deadline._manifests import Entry, hash_of, read_manifest
 from callsheet.providers.deadline._outputs import chosen, filled_in, missing, written
 from callsheet.providers.deadline._storage import Storage
+from callsheet.providers.deadline._trees import left_over, places_of, set_time
 from callsheet.providers.deadline.details import ManifestProperties, read_job
 
 __all__ = ["DeadlineFile", "FileCalls"]
 
 MANIFESTS_AT_ONCE = 8
 SESSIONS_AT_ONCE = 8
+
+DOWNLOADS_AT_ONCE = 8
 
 MAX_LISTED = 8
 """Jobs whose files are remembered from one page of a listing to the next."""
@@ -194,6 +203,50 @@ class FileCalls(FarmCalls):
         )
         async with chunks:
             yield chunks
+
+    async def download_outputs(
+        self,
+        job: Job | str,
+        to: str | os.PathLike[str],
+        *,
+        on_progress: OnProgress | None = None,
+        overwrite: bool = False,
+    ) -> list[Path]:
+        """Download all that a job has brought forth, in the folders it was written into; return the paths.
+
+        Each file is written beside its place, verified, and renamed. A call that was killed goes on when it
+        is made again: files that are there and are the same are left alone.
+
+        Args:
+            job: The job.
+            to: The folder to write into, made if need be. Files of several roots get a folder for each root.
+            on_progress: Called (and awaited, if async) with a `Transfer` for each file as it goes on.
+            overwrite: Replace files that are there and differ.
+
+        Raises:
+            FileExistsError: A file is there, differs, and `overwrite` is false; nothing was downloaded.
+            IntegrityError: The bytes do not match their hash, or a manifest leads out of the folder.
+        """
+        checked_options(None, None, on_progress)
+        threads = self._server.threads
+        files = await self._files(await self._known(self._job_id(job)), roles={"output"})
+        places = await threads.run(places_of, files, Path(to))
+        stopped = threading.Event()
+        try:
+            look = partial(left_over, places, overwrite=overwrite, is_stopped=stopped.is_set)
+            rest = await threads.run(look, abandon=True)
+        finally:
+            stopped.set()
+        queue = iter(rest.items())
+
+        async def work() -> None:
+            for place, component in queue:
+                report = reporting(on_progress, component.raw["path"], component.size or 0)
+                await download(self, component, place, threads=threads, report=report, overwrite=overwrite)
+                await threads.run(set_time, place, component)
+
+        await together([work] * min(DOWNLOADS_AT_ONCE, len(rest)))
+        return list(places)
 
     async def component_url(self, component: Component, *, expires: float) -> str:
         """Return a link to the bytes of a file, signed with the queue's role, and good for as long as that.

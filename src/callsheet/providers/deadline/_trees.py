@@ -1,0 +1,87 @@
+"""A job's outputs as the folders that they were written into: where each file goes, and which are there."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from callsheet._errors import IntegrityError
+from callsheet._models import Component
+from callsheet._names import safe_name
+from callsheet.providers.deadline._hashing import hash_file, look
+
+__all__ = ["left_over", "places_of", "set_time"]
+
+
+def places_of(components: Sequence[Component], folder: Path) -> dict[Path, Component]:
+    """Return where each file goes below a folder: its path below its root, each part of it made harmless.
+
+    Files of several roots go into a folder for each, named like the root's last part.
+
+    Raises:
+        IntegrityError: Two files would be the same.
+    """
+    roots = dict.fromkeys((one.raw["rootPath"], one.raw["rootPathFormat"]) for one in components)
+    names = dict.fromkeys(roots, "") if len(roots) == 1 else _root_names(list(roots))
+    places: dict[Path, Component] = {}
+    for one in components:
+        root = names[one.raw["rootPath"], one.raw["rootPathFormat"]]
+        parts = [safe_name(part) for part in one.raw["path"].split("/")]
+        place = folder.joinpath(*filter(None, [root, *parts]))
+        if place in places:
+            raise IntegrityError(f"{one.id} and {places[place].id} would both be the file {str(place)!r}")
+        places[place] = one
+    return places
+
+
+def left_over(
+    places: dict[Path, Component], *, overwrite: bool, is_stopped: Callable[[], bool] = lambda: False
+) -> dict[Path, Component]:
+    """Return the files that are not there yet; those that are, and are the same, need not be had again.
+
+    It reads files, so it is called in a thread, which ends soon once `is_stopped` says so.
+
+    Raises:
+        FileExistsError: Something else is in a place, and `overwrite` is false.
+    """
+    rest: dict[Path, Component] = {}
+    for place, component in places.items():
+        if not os.path.lexists(place):
+            rest[place] = component
+        elif not _is_same(place, component, is_stopped):
+            if not overwrite:
+                raise FileExistsError(
+                    errno.EEXIST, "it exists already; overwrite=True replaces it", str(place)
+                )
+            rest[place] = component
+    return rest
+
+
+def set_time(place: Path, component: Component) -> None:
+    """Give a file the time that its manifest has for it."""
+    os.utime(place, ns=(component.raw["mtime"] * 1000,) * 2)
+
+
+def _is_same(place: Path, component: Component, is_stopped: Callable[[], bool]) -> bool:
+    if place.is_symlink() or not place.is_file():
+        return False
+    stamp = look(str(place))
+    if stamp.size != component.size:
+        return False
+    return f"xxh128:{hash_file(str(place), stamp, is_stopped).hash}" == component.checksum
+
+
+def _root_names(roots: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return a folder's name for each root; the second of a name has a number behind it."""
+    names: dict[tuple[str, str], str] = {}
+    for root, kind in roots:
+        path = PureWindowsPath(root) if kind == "windows" else PurePosixPath(root)
+        base = name = safe_name(path.name or "root")
+        number = 1
+        while name in names.values():
+            number += 1
+            name = f"{base} {number}"
+        names[root, kind] = name
+    return names
