@@ -39,6 +39,9 @@ ROOTS = (
     {"rootPath": "C:\\tex", "rootPathFormat": "windows"},
 )
 
+TIME = 1_700_000_000_000_001
+"""Of every file, in microseconds."""
+
 
 def action(
     number: int,
@@ -132,15 +135,11 @@ class Shelf:
         }
         return job_of(raw, tracker="deadline://farm-1/queue-1?region=us-west-2")
 
-    def manifest(self, name: str, files: Mapping[str, bytes], *, store: bool = True) -> str:
+    def manifest(self, name: str, files: Mapping[str, bytes]) -> str:
         """Put files and their manifest into the bucket, and return its path."""
-        entries = [
-            Entry(path, xxh3_128_hexdigest(data), len(data), 1_700_000_000_000_001)
-            for path, data in files.items()
-        ]
-        if store:
-            for data in files.values():
-                self.store.objects[f"root/Data/{xxh3_128_hexdigest(data)}.xxh128"] = data
+        entries = [Entry(path, xxh3_128_hexdigest(data), len(data), TIME) for path, data in files.items()]
+        for data in files.values():
+            self.store.objects[f"root/Data/{xxh3_128_hexdigest(data)}.xxh128"] = data
         self.store.objects[f"root/Manifests/{name}"] = write_manifest(entries)
         return name
 
