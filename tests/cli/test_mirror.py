@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from callsheet.sandbox import Sandbox
-from support.commands import Answer, Cli, Run, finished
+from support.commands import COMMAND, Answer, Cli, Run, finished
 
 
 @pytest.fixture
@@ -135,6 +136,30 @@ def test_killed_half_way(cli: Cli, run: Run, sandbox: Sandbox, job: str, outputs
     assert cli("jobs", "list", "--url", "ftrack:").records == [mirror]
     assert (mirror["id"], mirror["state"], mirror["message"]) == (half["id"], "done", "60 frames")
     assert downloaded(cli("download", mirror["id"], "--url", "ftrack:", "--to", "copies")) == outputs
+
+
+def peak(*words: str) -> int:
+    """Run a command, and return the most bytes of memory that it had."""
+    process = subprocess.Popen([*COMMAND, *words], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_maxrss * 1024
+
+
+def test_the_memory_of_a_copy(cli: Cli) -> None:
+    """A file is streamed across: however large it is, only some chunks of it are in memory."""
+    needed = []
+    for size in (1, 96 << 20):
+        with Path("plate.mov").open("wb") as file:
+            file.truncate(size)
+        (job,) = cli("jobs", "create", f"{size} bytes", "--state", "done", "--ids").ids
+        cli("attach", job, "plate.mov")
+        needed.append(peak("mirror", job, "--into", "local:./other"))
+    assert needed[1] - needed[0] < 40 << 20
+    (large,) = cli("jobs", "list", "--url", "local:./other", "--limit", "1").records
+    (shown,) = cli("jobs", "show", large["id"], "--url", "local:./other").records
+    assert [one["size"] for one in shown["components"]] == [96 << 20]
 
 
 @pytest.mark.parametrize(
