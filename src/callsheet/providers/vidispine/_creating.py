@@ -11,7 +11,9 @@ from typing import Any
 import attrs
 
 from callsheet._errors import Conflict, InvalidRequest
+from callsheet._files import File
 from callsheet._models import NewJob
+from callsheet._transfers import as_file
 from callsheet.providers.vidispine._shape import pairs_of
 from callsheet.providers.vidispine._words import DESCRIPTION, HASH, KEY, NAME, is_servers, priority_word
 
@@ -106,6 +108,8 @@ def _type(new: NewJob, default: str | None) -> str | None:
         return type_
     if len(new.files) > 1:
         raise InvalidRequest(f"files: Vidispine takes one file as a job, not {len(new.files)}")
+    if not isinstance(as_file(new.files[0]), File):
+        raise InvalidRequest("files: Vidispine takes a file as a job: no frame sequence, no component")
     if new.type not in (None, "RAW_IMPORT"):
         raise InvalidRequest(f"type: a job that a file is uploaded as is a 'RAW_IMPORT', not {new.type!r}")
     if new.item is not None:

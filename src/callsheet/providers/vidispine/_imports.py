@@ -211,13 +211,11 @@ class ImportCalls(ComponentCalls):
             query: What the import takes along: `priority` and each `jobmetadata`, the key's among them.
 
         Raises:
-            InvalidRequest: It is a frame sequence, or a component that is in Vidispine already.
             IntegrityError: The file changed while it was read; there is no job.
             OSError: The file cannot be read.
         """
         file, key = as_file(new.files[0]), new.idempotency_key
-        if not isinstance(file, File):
-            raise InvalidRequest("files: Vidispine takes a file as a job: no frame sequence, no component")
+        assert isinstance(file, File)
         assert key is not None
         asked = (("filename", file.name), *query)
         destination = _destination(server, ("import", "raw"), asked, key)
