@@ -12,7 +12,6 @@ import copy
 import os
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self, overload
-from weakref import WeakValueDictionary
 
 from callsheet._errors import ConfigError
 from callsheet._http._options import HttpOptions
@@ -74,7 +73,8 @@ __all__ = [
     "VidispineWaiting",
 ]
 
-_FIXED = "a new job; Vidispine changes nothing but a job's priority"
+_FIXED = "jobs.create(...) with them; later, nothing but the priority can be changed"
+_THEIRS = "a tracker whose jobs others run, such as local or ftrack; Vidispine's tell it themselves"
 _NO_WORK = "type=, and vendor= for the parameters of that type"
 
 
@@ -118,12 +118,14 @@ class VidispineProvider(MoreCalls, PolicyCalls):
         "create(template=)": _NO_WORK,
         "create(parameters=)": _NO_WORK,
         "create(outputs=)": _NO_WORK,
-        "update": _FIXED,
+        "update(state=)": "jobs.cancel, to abort it; Vidispine runs its jobs itself",
+        **dict.fromkeys((f"update({word}=)" for word in ("progress", "message", "problem")), _THEIRS),
+        **dict.fromkeys((f"update({word}=)" for word in ("description", "name", "attributes")), _FIXED),
         "rerun(idempotency_key=)": "jobs.rerun(job), and a look at jobs.list() before it is repeated",
         "attach": "provider.import_shape(job, file, tag=), which changes the job's item",
         "upload(frames=)": "the frames one by one; or provider.import_uri() of where they are",
-        "track": "a tracker whose jobs others run, such as local or ftrack",
-        "mirror(into=)": "a tracker whose jobs others run, such as local or ftrack",
+        "track": _THEIRS,
+        "mirror(into=)": _THEIRS,
     }
     page_size: ClassVar[int] = 1000
     batch_size: ClassVar[int] = 500
@@ -168,7 +170,6 @@ class VidispineProvider(MoreCalls, PolicyCalls):
             parameters=_one_of(parameters, "parameters", ("both", "matrix", "query")),
         )
         self._default_type = default_type
-        self._keys = WeakValueDictionary()
         self._unknown_states = set()
         self._include_steps = include_steps
         self._policy = policy or ItemPolicy()

@@ -52,7 +52,8 @@ class ComponentCalls(Provider):
         if isinstance(file, FrameSequence):
             raise Unsupported("upload(frames=)", hint=self.hints["upload(frames=)"], provider=self.name)
         storage = None if location is None else (await self.get_location(location)).id
-        row = await upload(self._server, file, storage, key=key, progress=progress)
+        async with self._server.lock(key):
+            row = await upload(self._server, file, storage, key=key, progress=progress)
         return wire.component_of(row)
 
     # -- finding ---------------------------------------------------------------------------------------------

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
-from weakref import WeakValueDictionary
 
-import anyio
 import attrs
 
 from callsheet import _checks
@@ -40,7 +38,6 @@ class JobCalls(ListingCalls):
     """The calls of `callsheet.abc.Provider` that are about jobs."""
 
     _default_type: str | None
-    _keys: WeakValueDictionary[str, anyio.Lock]
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -107,8 +104,7 @@ class JobCalls(ListingCalls):
         return await self._many(drafts, self._make, "made")
 
     async def _make(self, draft: Draft) -> Job:
-        lock = self._keys.setdefault(draft.key, anyio.Lock())
-        async with lock:
+        async with self._server.lock(draft.key):
             try:
                 id_ = await self._made(draft) or await self._make_new(draft)
                 return await self._job_after(id_)

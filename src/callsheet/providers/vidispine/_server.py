@@ -8,6 +8,9 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Literal, Self, TypeAlias, TypeVar
 from urllib.parse import quote
+from weakref import WeakValueDictionary
+
+import anyio
 
 from callsheet._errors import ConfigError, Denied, InvalidRequest, NotFound, ResponseError
 from callsheet._http import _urls
@@ -90,6 +93,7 @@ class Server:
         self._user = user or ""
         self._version: tuple[int, ...] = ()
         self._threads: Threads | None = None
+        self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
 
     async def open(self) -> None:
         """Ask the server who we are and which version it is, which also shows whether it lets us in.
@@ -132,6 +136,10 @@ class Server:
         other = copy.copy(self)
         other.run_as = None if name == self.user else name
         return other
+
+    def lock(self, key: str) -> anyio.Lock:
+        """Return the lock of an idempotency key: one task at a time looks for what it made, and makes it."""
+        return self._locks.setdefault(key, anyio.Lock())
 
     def is_before(self, *version: int) -> bool:
         """Tell whether the server is older than that version; one that does not tell is not."""
