@@ -30,6 +30,8 @@ def answer(request: Request, reply: Reply) -> Response:
         return reply
     if reply is None:
         return empty()
+    if not takes_json(request.headers.get("accept", "")):
+        return mismatch(406, "Not Acceptable")
     body = json.dumps(reply, ensure_ascii=False, separators=(",", ":")).encode()
     response = Response(body, media_type="application/json")
     if request.method == "GET":
@@ -39,6 +41,11 @@ def answer(request: Request, reply: Reply) -> Response:
             response.headers["content-encoding"] = "gzip"
             response.headers["content-length"] = str(len(response.body))
     return response
+
+
+def takes_json(accept: str) -> bool:
+    """Tell whether a client takes JSON: real servers speak XML too, this one does not."""
+    return "xml" not in accept or "json" in accept or "*/*" in accept
 
 
 def empty(status: int = 200) -> Response:

@@ -213,7 +213,7 @@ async def disable_user(call: Call) -> Reply:
     if not call.part.users.administrates(call.user):
         raise forbidden("user", "only administrators may disable users")
     user = call.part.users.get(call.id("user"))
-    return call.part.jobs.asked(call, "DELETE_USER", {"username": user.name})
+    return call.part.jobs.asked(call, "DELETE_USER", {}, disabled=user.name)
 
 
 async def enable_user(call: Call) -> None:
