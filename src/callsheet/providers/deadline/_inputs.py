@@ -179,7 +179,10 @@ def _look(
 
 
 def _input(given: Any, path: str, hashed: Hashed) -> Input:
-    return Input(given, File(path), path, hashed.stamp.size, hashed.hash, hashed.stamp.mtime_ns)
+    # Folders may hold names that are no text; they travel as they are, and are only told differently.
+    name = os.fsencode(path.rpartition(os.sep)[2]).decode(errors="replace").strip() or "file"
+    file = File(path, name=name)
+    return Input(given, file, path, hashed.stamp.size, hashed.hash, hashed.stamp.mtime_ns)
 
 
 async def _read(given: Any, file: File, failed: dict[Any, Exception], threads: Threads) -> Input | None:
