@@ -6,6 +6,7 @@ A tracker joins the suite with one class here and its name in `RIGS`.
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 import uuid
 from abc import ABC, abstractmethod
@@ -20,12 +21,14 @@ import httpx
 from anyio.lowlevel import checkpoint
 
 from callsheet import Client, File, Job, JobState, NewJob
-from callsheet.abc import CAPABILITIES, Provider
+from callsheet.abc import CAPABILITIES, Action, Provider
 from callsheet.providers.ftrack import FtrackProvider, create, query
 from callsheet.providers.local import LocalProvider
+from callsheet.providers.vidispine import VidispineProvider
 from callsheet.sandbox import Sandbox
 from support import FULL
 from support.memory import MemoryProvider, MemoryTracker, NarrowProvider
+from support.vidispinehand import VidispineHand
 from support.wrapping import Wrapping, wrap
 
 __all__ = ["RIGS", "Rig"]
@@ -40,6 +43,17 @@ class Rig(ABC):
         atomic: Whether many jobs are made or changed all or none.
         default_type: The type of a job that was given none.
         keeps_keys: Whether a key stays used when its job is deleted.
+        json_attributes: Whether attributes may be any JSON, not just texts.
+        lists_unknown: Whether jobs can be listed by the state UNKNOWN.
+        keeps_times: Whether a job tells when it was changed last.
+        keeps_sources: Whether a rerun is known as one later on, too.
+        keys_of_all: Whether a key makes one job also for callers who use it at the same moment.
+        one_file: Whether a job begins with one file at most.
+        reruns_for_others: Whether a rerun is its job's own user's, whoever asks for it.
+        crowd: Jobs enough for a crowd.
+        is_admin: Whether `user` may do everything with all jobs.
+        strangers_may: What others may do with a job.
+        fresh: Fields that the tracker itself fills in of a new job.
         types: Types that jobs may be given.
         users: Users that jobs may be given, besides `user`.
         url: What `connect` takes to reach the same tracker from another process, if that is possible.
@@ -50,6 +64,17 @@ class Rig(ABC):
     atomic: ClassVar[bool] = True
     default_type: ClassVar[str | None] = None
     keeps_keys: ClassVar[bool] = True
+    json_attributes: ClassVar[bool] = True
+    lists_unknown: ClassVar[bool] = True
+    keeps_times: ClassVar[bool] = True
+    keeps_sources: ClassVar[bool] = True
+    keys_of_all: ClassVar[bool] = True
+    one_file: ClassVar[bool] = False
+    reruns_for_others: ClassVar[bool] = True
+    crowd: ClassVar[int] = 2000
+    is_admin: ClassVar[bool] = False
+    strangers_may: ClassVar[tuple[Action, ...]] = ("view",)
+    fresh: ClassVar[Mapping[str, Any]] = {}
     types: ClassVar[tuple[str, ...]] = ("comp", "COMP", "render", "%")
     users: ClassVar[tuple[str, ...]] = ("bob", "Bob", "bobby", "b%b")
     url: str | None = None
@@ -85,6 +110,10 @@ class Rig(ABC):
     def wrapped(self, **facts: Any) -> Wrapping:
         """Return a new provider of this tracker that notes its calls, and can be made to fail."""
         return wrap(self.provider(), **facts)
+
+    def attribute(self, value: Any) -> Any:
+        """Return the value of an attribute as the tracker can keep it."""
+        return value if self.json_attributes or isinstance(value, str) else json.dumps(value)
 
     def supports(self, *words: str) -> bool:
         """Tell whether the tracker can do all of that."""
@@ -133,6 +162,14 @@ class Rig(ABC):
     async def vanish(self, job: Job) -> None:
         """Remove the job."""
         await self.hand.jobs.delete(job)
+
+    async def doomed(self, job: Job) -> Job:
+        """Bring the job to where it can be deleted."""
+        return job
+
+    async def settle(self) -> None:
+        """Let the tracker do what it has only accepted so far."""
+        await checkpoint()
 
     async def tick(self) -> None:
         """Let the tracker's time go on, where it has a time of its own."""
@@ -252,6 +289,106 @@ class FtrackRig(Rig):
         return await anyio.to_thread.run_sync(lambda: httpx.get(url).raise_for_status().content)
 
 
+class VidispineRig(Rig):
+    """A Vidispine server of the sandbox's, whose jobs go on only by the hand of the server itself.
+
+    Time goes on before each job, so that they come in the order in which they were made.
+    """
+
+    kind = VidispineProvider
+    capabilities = CAPABILITIES - {
+        *("create(state=)", "create(template=)", "create(parameters=)", "create(outputs=)"),
+        *("update(state=)", "update(progress=)", "update(message=)", "update(problem=)"),
+        *("update(description=)", "update(name=)", "update(attributes=)"),
+        *("rerun(idempotency_key=)", "attach", "upload(frames=)", "track", "mirror(into=)"),
+    }
+    atomic = False
+    default_type = "STUDIO_PUBLISH"
+    keeps_keys = False  # they are kept with the jobs, and nowhere else
+    json_attributes = False
+    lists_unknown = False
+    keeps_times = False
+    keeps_sources = False
+    keys_of_all = False
+    one_file = True
+    reruns_for_others = False
+    crowd = 300  # each that has ended is asked for by itself
+    is_admin = True
+    strangers_may = ()
+    fresh: ClassVar[Mapping[str, Any]] = {"priority": 50, "progress": 0.0}
+    types = ("STUDIO_RENDER", "STUDIO_COMP", "EXPORT")
+    user = "admin"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.sandbox = Sandbox()
+
+    async def __aenter__(self) -> Self:
+        self._stack.enter_context(self.sandbox)
+        self.sandbox.configure("vidispine", runs=False, abort_seconds=0)
+        hand = VidispineHand(
+            self.sandbox.url,
+            user=self.user,
+            password="admin",
+            default_type=self.default_type,
+            include_steps=True,
+        )
+        hand.sandbox = self.sandbox
+        self.hand = await self._stack.enter_async_context(Client(hand))
+        for name in (*self.users, "nobody"):
+            await self._hand.request("POST", "user", json={"userName": name, "password": name})
+        return self
+
+    @property
+    def _hand(self) -> VidispineProvider:
+        provider: VidispineProvider = self.hand.provider
+        return provider
+
+    def provider(self) -> VidispineProvider:
+        return VidispineProvider(
+            self.sandbox.url,
+            user=self.user,
+            password="admin",
+            default_type=self.default_type,
+            include_steps=True,
+            watch_interval=0.02,
+        )
+
+    async def make_job(self, name: str = "render", **fields: Any) -> Job:
+        await self.tick()
+        return await super().make_job(name, **fields)
+
+    async def put_out(self, job: Job, outputs: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        files = [await self.hand.components.upload(File(outputs[name], name=name)) for name in outputs]
+        there = [f"{one.id}={one.name}" for one in await self.hand.components.list(job).collect()]
+        made = ",".join([*there, *(f"{file.id}={file.name}" for file in files)])
+        self.sandbox.act("vidispine", "jobs", ids=[job.id], data={"filePathMap": made})
+        return outputs
+
+    async def vanish(self, job: Job) -> None:
+        self.sandbox.act("vidispine", "jobs", ids=[job.id], vanish=True)
+
+    async def doomed(self, job: Job) -> Job:
+        return (await self.finish(job))[0]
+
+    async def settle(self) -> None:
+        waiting = self.hand.jobs.list(types={"DELETE_FILE"}, states={JobState.QUEUED})
+        await self.finish(*await waiting.collect())
+
+    async def tick(self) -> None:
+        self.sandbox.clock.advance(1)
+        await checkpoint()
+
+    async def snapshot(self) -> object:
+        jobs = await self._hand.jobs(sort="jobId asc", include_steps=True, metadata=True).collect()
+        files = await self._hand.request("GET", "storage/file", query={"number": 10_000})
+        storages = await self._hand.request("GET", "storage")
+        return [dict(job.raw) for job in jobs], files, storages
+
+    async def fetch(self, url: str) -> bytes:
+        return await anyio.to_thread.run_sync(lambda: httpx.get(url).raise_for_status().content)
+
+
 class MemoryRig(Rig):
     """A tracker in memory that can do everything: it shows that the suite knows no vendor."""
 
@@ -285,4 +422,4 @@ class NarrowRig(MemoryRig):
         return self
 
 
-RIGS: list[type[Rig]] = [LocalRig, FtrackRig, NarrowRig, *([MemoryRig] if FULL else [])]
+RIGS: list[type[Rig]] = [LocalRig, FtrackRig, VidispineRig, NarrowRig, *([MemoryRig] if FULL else [])]

@@ -691,6 +691,7 @@ async def test_a_component_that_is_not_there(
 ) -> None:
     """Every way to the bytes of a component that is gone is `NotFound`, and leaves nothing."""
     await client.components.delete(part)
+    await rig.settle()
     for given in (part, part.id, "nope"):
         with raises_for(given, NotFound):
             await client.components.download(given, folder)

@@ -451,7 +451,7 @@ async def test_what_stays_is_listed_once(
                 await rig.vanish(doomed.pop())
             if leaving:
                 await rig.start(leaving.pop())
-        await client.jobs.update(dice.choice(staying), description=f"changed {len(seen)}")
+        await rig.hand.jobs.update(dice.choice(staying), description=f"changed {len(seen)}")
         if len(seen) > 300:
             break
     ids = [job.id for job in seen]

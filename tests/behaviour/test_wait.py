@@ -228,7 +228,7 @@ async def test_some_of_many_vanish(rig: Rig, client: Client[Any], jobs: list[Job
 @pytest.mark.loop_limit(0.5, reason="thousands of waiters are started and woken in one step of the test")
 async def test_one_look_a_tick_for_thousands(rig: Rig) -> None:
     """However many wait, the tracker is looked at once a tick, for all of them together."""
-    number = scale(2000, 20_000)
+    number = scale(rig.crowd, 10 * rig.crowd)
     jobs = await rig.make_jobs(number)
     provider = rig.wrapped()
     looks: list[int] = []
