@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from callsheet.sandbox.vidispine._answering import Reply
 from callsheet.sandbox.vidispine._asking import Call
@@ -106,7 +106,7 @@ async def import_placeholder_bulk(call: Call) -> Reply:
     wanted: Any = document.get("container") or next(iter(document.get("component") or []), None) or {}
     if not isinstance(wanted, dict) or not (wanted.get("uri") or wanted.get("fileId")):
         raise invalid("body", "Either a URI or a file id is required")
-    told = {"sourceUri": wanted["uri"]} if wanted.get("uri") else {"sourceFileId": wanted["fileId"]}
+    told = {"sourceUri": encoded(wanted["uri"])} if wanted.get("uri") else {"sourceFileId": wanted["fileId"]}
     taken(item, "container")
     data = {**item_data(item), **told}
     return call.part.jobs.asked(call, "PLACEHOLDER_IMPORT", data, **placed(call, "container"))
@@ -127,7 +127,7 @@ async def import_sidecar(call: Call) -> Reply:
     if not sidecar:
         raise invalid("sidecar", "A URI or a file id is required")
     known = sidecar in call.part.files.by_id
-    told = {"sourceFileId": sidecar} if known else {"sourceUri": quote(sidecar, safe=":/")}
+    told = {"sourceFileId": sidecar} if known else {"sourceUri": encoded(sidecar)}
     return call.part.jobs.asked(call, "SIDECAR_IMPORT", {**item_data(item), **told})
 
 
@@ -173,9 +173,14 @@ def source(call: Call) -> dict[str, str]:
         data["destinationStorageId"] = storage_for(call)
     if call.text("fileId"):
         return {**data, "sourceFileId": call.text("fileId")}
-    uri = call.text("uri") or call.text("URL")
-    name = PurePosixPath(uri).name
-    return {**data, "sourceUri": quote(uri, safe=":/"), "originalFilename": name, "bestEffortFilename": name}
+    uri = encoded(call.text("uri") or call.text("URL"))
+    name = PurePosixPath(unquote(uri)).name
+    return {**data, "sourceUri": uri, "originalFilename": name, "bestEffortFilename": name}
+
+
+def encoded(uri: str) -> str:
+    """Return a URI as one: clients encode what has to be, or do not."""
+    return quote(uri, safe="%:/?&=#+@,;")
 
 
 def tags_of(call: Call) -> dict[str, Any]:
