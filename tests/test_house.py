@@ -108,7 +108,7 @@ def imports(source: str) -> set[str]:
     return found
 
 
-CALLERS = r"callsheet\.(?:_client|_jobs|_components|_locations|_cli|web)\b"
+CALLERS = r"callsheet\.(?:_client|_jobs|_following|_components|_locations|_cli|web)\b"
 """What stands before a tracker: it may use trackers' contract, never be used by one."""
 
 

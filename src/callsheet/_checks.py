@@ -14,7 +14,17 @@ import attrs
 from callsheet._errors import InvalidRequest
 from callsheet._models import Job, JobChanges, JobFilter, JobState, NewJob
 
-__all__ = ["MAX_TEXT", "job_changes", "job_filter", "job_id", "new_job", "progress", "seconds", "text"]
+__all__ = [
+    "MAX_TEXT",
+    "job_changes",
+    "job_filter",
+    "job_id",
+    "new_job",
+    "progress",
+    "seconds",
+    "several",
+    "text",
+]
 
 MAX_TEXT = 1 << 20
 """Bytes that one text, or all attributes of a job as JSON, may have."""
@@ -140,6 +150,13 @@ def _may_fit(value: Mapping[Any, Any]) -> bool:
         if not isinstance(inner, str):
             rest += [one for one in inner if isinstance(one, str | list | tuple | Mapping)]
     return left >= 0
+
+
+def several(given: Iterable[Any]) -> list[Any]:
+    """Return the list; a single job or file where several belong is a slip worth naming."""
+    if isinstance(given, str | bytes | Job) or not isinstance(given, Iterable):
+        raise InvalidRequest(f"give a list, not {type(given).__name__}")
+    return list(given)
 
 
 def job_id(job: Job | str, tracker: str) -> str:

@@ -6,10 +6,13 @@ import logging
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+import attrs
 
 from callsheet import _checks
 from callsheet._errors import CallsheetError, InvalidRequest, Unsupported
-from callsheet._models import Job
+from callsheet._models import Job, JobFilter, NewJob
 from callsheet.abc import Provider
 
 __all__ = ["Door", "new_key"]
@@ -57,6 +60,28 @@ class Door:
             if word not in provider.capabilities:
                 hint = provider.hints.get(word) or provider.hints.get(word.partition("(")[0], "")
                 raise Unsupported(word, hint=hint, provider=provider.name)
+
+    def new_job(self, new: NewJob, call: str, *, key: str | None = None) -> NewJob:
+        """Return the job to be made, checked, with its own idempotency key, else the given or a new one."""
+        checked = _checks.new_job(new)
+        defaults = attrs.fields_dict(NewJob)
+        given = [
+            field
+            for field, value in attrs.asdict(checked, recurse=False).items()
+            if field != "name" and value is not None and value != defaults[field].default
+        ]
+        self.require(call, *given, of="create")
+        return attrs.evolve(checked, idempotency_key=checked.idempotency_key or key or new_key())
+
+    def filter(self, call: str, **conditions: Any) -> JobFilter:
+        """Return the filter of a listing, or of a call that takes the same conditions."""
+        unknown = conditions.keys() - attrs.fields_dict(JobFilter).keys()
+        if unknown:
+            raise InvalidRequest(f"{call}: there is no filter {min(unknown)!r}")
+        wanted = _checks.job_filter(**conditions)
+        given = [*wanted.conditions(), *([] if wanted.newest_first else ["newest_first"])]
+        self.require(call, *given, of="list")
+        return wanted
 
     def job_id(self, job: Job | str) -> str:
         """Return the id of a job of this tracker."""
