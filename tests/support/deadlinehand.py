@@ -59,7 +59,7 @@ class PlainProvider(DeadlineProvider):
     at_once: ClassVar[int] = 1
 
     def __init__(self, sandbox: Sandbox, **options: Any) -> None:
-        super().__init__(FARM, QUEUE, watch_interval=0.02, **options)
+        super().__init__(FARM, QUEUE, endpoint=sandbox.url, watch_interval=0.02, **options)
         self.sandbox = sandbox
 
     async def create_jobs(self, new: Sequence[NewJob]) -> list[Job]:
@@ -86,6 +86,8 @@ class HandProvider(PlainProvider):
         return [await self._create_any(one) for one in new]
 
     async def _create_any(self, new: NewJob) -> Job:
+        if new.user:
+            return await self._made_by(new.user, new)
         state = new.state
         parameters = {name: json.dumps(value) for name, value in (new.attributes or {}).items()}
         plain = attrs.evolve(new, state=None, user=None, type=None, item=None, attributes=None)
@@ -99,17 +101,24 @@ class HandProvider(PlainProvider):
             return job
         return (await self.update_jobs([job.id], JobChanges(state=state)))[0]
 
+    async def _made_by(self, user: str, new: NewJob) -> Job:
+        self.sandbox.clock.advance(1)
+        made = self.sandbox.act(
+            "deadline", "make", name=new.name, user=user.removeprefix(ARN), template=json.dumps(TEMPLATE)
+        )
+        changes = JobChanges(priority=new.priority or 50, description=new.description)
+        return (await super().update_jobs(made["jobs"], changes))[0]
+
     async def update_jobs(self, ids: Sequence[str], changes: JobChanges) -> list[Job]:
         given = changes.given()
         if given.get("state") is JobState.RUNNING:
             for id_ in ids:
                 self.sandbox.act("deadline", "start", job=id_)
             del given["state"]
-        told = {name: given.pop(name) for name in ("progress", "message", "problem") if name in given}
-        if "progress" in told or "message" in told:
-            for id_ in ids:
-                self.sandbox.act("deadline", "progress", job=id_, percent=100 * (told.get("progress") or 0))
-        given.pop("attributes", None)
+        # What a job is doing is told of its tasks only; here the job's description shows it.
+        told = {name: given.pop(name, None) for name in ("progress", "message", "problem", "attributes")}
+        if any(value is not None for value in told.values()):
+            given["description"] = str(told["message"] or told)
         if given:
             return await super().update_jobs(ids, JobChanges(**given))
         return [job for job in await self.get_jobs(ids) if job is not None]

@@ -35,6 +35,7 @@ from callsheet.providers.deadline._search import (
     Place,
     counted,
     expression,
+    is_empty,
     is_exact,
     order,
     position_after,
@@ -109,6 +110,8 @@ class JobCalls(Provider):
             InvalidCursor: More than 10,000 jobs were made in the instant that it stands at.
         """
         place = None if after is None else Place.read(after, newest_first=wanted.newest_first)
+        if is_empty(wanted):
+            return Slice([])
         query = {
             "filterExpressions": expression(pushed(wanted, place)),
             "sortExpressions": order(newest_first=wanted.newest_first),
@@ -166,6 +169,8 @@ class JobCalls(Provider):
         Raises:
             Unsupported: More than 10,000 of them were made in one instant.
         """
+        if is_empty(wanted):
+            return 0
         if not is_exact(wanted):
             return await self._count_by_pages(wanted)
         return sum([await self._count(wanted, index) for index in range(len(counted(wanted)))])

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from callsheet._errors import InvalidCursor, InvalidRequest
+from callsheet._errors import InvalidCursor, InvalidRequest, Unsupported
 from callsheet._models import Job, JobFilter, JobState, Position
 from callsheet.providers.deadline._states import (
     ARCHIVED,
@@ -24,6 +24,7 @@ __all__ = [
     "Place",
     "counted",
     "expression",
+    "is_empty",
     "is_exact",
     "order",
     "position_after",
@@ -73,7 +74,8 @@ def pushed(wanted: JobFilter, place: Place | None = None) -> list[Filter]:
     """Return filters that all jobs pass that are wanted behind a place, and perhaps others.
 
     Raises:
-        InvalidRequest: A value that no parameter of a job can have.
+        InvalidRequest: A value that Deadline does not look for.
+        Unsupported: Only lists are looked for.
     """
     filters = [*_times(wanted, place), *_values(wanted)]
     return filters if wanted.states is None else [*filters, _states(wanted.states)]
@@ -103,7 +105,14 @@ def counted(wanted: JobFilter) -> list[list[Filter]]:
 
 def is_exact(wanted: JobFilter) -> bool:
     """Tell whether `counted` takes in all that is wanted."""
-    return len(wanted.attributes or {}) <= MOST
+    attributes = wanted.attributes or {}
+    return len(attributes) <= MOST and all(isinstance(value, str) for value in attributes.values())
+
+
+def is_empty(wanted: JobFilter) -> bool:
+    """Tell whether no job can be wanted: values of parameters are texts, or lists of them."""
+    values = (wanted.attributes or {}).values()
+    return wanted.states == frozenset() or not all(isinstance(value, str | list) for value in values)
 
 
 def _times(wanted: JobFilter, place: Place | None) -> list[Filter]:
@@ -122,8 +131,13 @@ def _times(wanted: JobFilter, place: Place | None) -> list[Filter]:
 
 def _values(wanted: JobFilter) -> list[Filter]:
     # As many of the attributes as there is room for: all of them are looked at again here.
-    attributes = sorted((wanted.attributes or {}).items())[:MOST]
-    filters = [_equal("parameterFilter", name, value, f"attributes: {name!r}") for name, value in attributes]
+    texts = [(name, value) for name, value in (wanted.attributes or {}).items() if isinstance(value, str)]
+    if wanted.attributes and not texts:
+        hint = "a parameter that is a text; Deadline cannot look for lists"
+        raise Unsupported("list(attributes=)", hint=hint, provider="deadline")
+    filters = [
+        _equal("parameterFilter", name, it, f"attributes: {name!r}") for name, it in sorted(texts)[:MOST]
+    ]
     if wanted.user is not None:
         filters.append(_equal("stringFilter", "CREATED_BY", wanted.user, "user"))
     return filters
@@ -159,8 +173,8 @@ def _when(operator: str, moment: datetime) -> Filter:
     return {"dateTimeFilter": {"name": "CREATED_AT", "operator": operator, "dateTime": write_time(moment)}}
 
 
-def _equal(kind: str, name: str, value: Any, what: str) -> Filter:
-    if not isinstance(value, str) or not 0 < len(value) <= LONGEST:
+def _equal(kind: str, name: str, value: str, what: str) -> Filter:
+    if not 0 < len(value) <= LONGEST:
         raise InvalidRequest(f"{what}: Deadline looks for texts of 1 to {LONGEST} characters, not {value!r}")
     return {kind: {"name": name, "operator": "EQUAL", "value": value}}
 

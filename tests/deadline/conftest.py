@@ -1,0 +1,28 @@
+"""A farm of the sandbox's for each test, on which nothing happens by itself, and a client of its queue."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from callsheet import Client
+from callsheet.providers.deadline import DeadlineProvider
+from callsheet.sandbox import Sandbox
+from support.deadlinehand import FARM, QUEUE, environment, quiet_farm
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A farm without jobs or workers, which the environment leads to."""
+    with Sandbox() as sandbox, environment(sandbox.environment):
+        quiet_farm(sandbox)
+        yield sandbox
+
+
+@pytest.fixture
+async def client(sandbox: Sandbox) -> AsyncIterator[Client[DeadlineProvider]]:
+    """A client of the queue, whose requests so far are forgotten."""
+    async with Client(DeadlineProvider(FARM, QUEUE, watch_interval=0.02)) as client:
+        sandbox.forget_requests()
+        yield client
