@@ -1,6 +1,6 @@
 """ftrack's own Python client doing what is measured; run where that is installed.
 
-    python bench/ftrack_beside.py WORK [FOLDER]      with FTRACK_SERVER and the like set
+    python -m bench.ftrack_beside WORK FOLDER      with FTRACK_SERVER and the like set
 
 Prints wall time and CPU in seconds, and how much the highest memory grew in MB, as JSON.
 """
@@ -9,39 +9,19 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FIELDS", "JOBS", "Meter"]
+from bench.meter import Meter
+
+__all__ = ["JOBS"]
 
 JOBS = 1000
 """Jobs that are created."""
 
 FIELDS = "id, type, status, data, created_at, finished_at, user_id, user.username"
 """What is asked for of each job in a listing."""
-
-
-class Meter:
-    """Wall time, CPU and growth of the highest memory between start and stop."""
-
-    def __init__(self) -> None:
-        Path("/proc/self/clear_refs").write_text("5")  # forget the highest so far
-        self._memory = memory("VmRSS")
-        self._cpu = time.process_time()
-        self._wall = time.perf_counter()
-
-    def stop(self) -> str:
-        """Return the figures as JSON."""
-        wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
-        return json.dumps({"s": wall, "CPU s": cpu, "MB more": memory("VmHWM") - self._memory})
-
-
-def memory(field: str) -> float:
-    """Return a field of this process's memory, in MB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1000 for line in lines if line.startswith(field))
 
 
 def listing(session: Any, folder: Path) -> None:
