@@ -65,10 +65,10 @@ def search_jobs(part: Deadline, words: Words, caller: Caller) -> Words:
     queues = queues_of(part, words)
     oldest = _moment_wanted(words, {"GREATER_THAN", "GREATER_THAN_EQUAL_TO", "EQUAL"})
     newest = _moment_wanted(words, {"LESS_THAN", "LESS_THAN_EQUAL_TO", "EQUAL"})
-    jobs = [job for queue in queues for job in _between(queue, oldest, newest) if job.indexed is not None]
+    jobs = [job for queue in queues for job in _between(queue, oldest, newest)]
     if len(queues) > 1:
         jobs.sort(key=lambda job: job.order)
-    page = search("jobs", [job.indexed or {} for job in jobs], words)
+    page = search("jobs", [job.indexed for job in jobs if job.indexed is not None], words)
     return {**page, "jobs": [_job_summary(part, document) for document in page["jobs"]]}
 
 
@@ -155,25 +155,27 @@ def search(name: str, documents: list[Document], words: Words) -> Words:
 def _sorted(documents: list[Document], wanted: Words, fields: set[str]) -> list[Document]:
     if user := (wanted.get("userJobsFirst") or {}).get("userIdentityId"):
         return sorted(documents, key=lambda each: each.get("createdBy") != user)
-    words = wanted.get("fieldSort") or wanted["parameterSort"]
-    value = _value_of_field(words, fields) if "fieldSort" in wanted else _value_of_parameter(words)
-    # What lacks the value comes last in either order.
-    without = [each for each in documents if value(each) is None]
-    rest = [each for each in documents if value(each) is not None] if without else documents
-    return sorted(rest, key=value, reverse=words["sortOrder"] == "DESCENDING") + without
+    if words := wanted.get("fieldSort"):
+        field = _field(words["name"], fields)
+        return _in_order(documents, words, operator.itemgetter(field), lambda each: field in each)
+    words = wanted["parameterSort"]
+    name = words["name"]
+    return _in_order(
+        documents,
+        words,
+        lambda each: _number(_parameter(each, name) or ""),
+        lambda each: _parameter(each, name) is not None,
+    )
 
 
-def _value_of_field(words: Words, fields: set[str]) -> Callable[[Document], Any]:
-    field = _field(words["name"], fields)
-    return lambda document: document.get(field)
-
-
-def _value_of_parameter(words: Words) -> Callable[[Document], Any]:
-    def value(document: Document) -> Any:
-        text = _parameter(document, words["name"])
-        return None if text is None else _number(text)
-
-    return value
+def _in_order(
+    documents: list[Document], words: Words, value: Callable[[Document], Any], has: Test
+) -> list[Document]:
+    """Return documents by a value; those that lack it come last in either order."""
+    descending = words["sortOrder"] == "DESCENDING"
+    lacking = [each for each in documents if not has(each)]
+    rest = [each for each in documents if has(each)] if lacking else documents
+    return sorted(rest, key=value, reverse=descending) + lacking
 
 
 def _group(group: Words, fields: set[str], *, nested: bool) -> Test:
