@@ -22,9 +22,9 @@ UNDER_WAY = {JobState.QUEUED, JobState.RUNNING, JobState.PAUSED}
 
 async def main(source: str, target: str) -> int:
     """Mirror all jobs that are under way, until they have ended; return 1 if any could not be."""
+    outcomes: list[bool] = []
     async with callsheet.connect(source) as here, callsheet.connect(target) as there:
         async with anyio.create_task_group() as tasks:
-            outcomes: list[bool] = []
             async for job in here.jobs.list(states=UNDER_WAY):
                 tasks.start_soon(show, here, there, job, outcomes)
     return 0 if all(outcomes) else 1

@@ -48,6 +48,7 @@ async def test_a_job_is_shown_to_its_end(rig: Rig, other: Rig, into: Wrapping) -
     waiting = await rig.make_job("Render sh011")
     async with rig.another_client() as client, Client(into) as shown:
         mirrors: list[Job] = []
+        done, outputs = waiting, OUTPUTS
 
         async def mirror() -> None:
             mirrors.append(await client.jobs.mirror(waiting, into=shown))
@@ -59,7 +60,7 @@ async def test_a_job_is_shown_to_its_end(rig: Rig, other: Rig, into: Wrapping) -
             async for change in shown.jobs.watch(states=set(JobState)):
                 if change.current is not None and change.current.state is JobState.RUNNING:
                     break
-            outputs = await rig.put_out(waiting, OUTPUTS)
+            outputs = await rig.put_out(waiting, outputs)
             (done,) = await rig.finish(waiting)
         (mirror_job,) = mirrors
         assert await shown.jobs.list().collect() == [mirror_job] == [await other.hand.jobs.get(mirror_job)]

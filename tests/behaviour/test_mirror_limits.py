@@ -108,9 +108,8 @@ def telling(rig: Rig, **facts: Any) -> Wrapping:
 
     async def sweep(real: Any, *args: Any) -> Sweep:
         found = await real(*args)
-        return attrs.evolve(
-            found, jobs={id_: one and attrs.evolve(one, **facts) for id_, one in found.jobs.items()}
-        )
+        jobs = {id_: one and attrs.evolve(one, **facts) for id_, one in found.jobs.items()}
+        return Sweep(jobs, found.mark)
 
     provider.on |= {"get_jobs": get, "sweep": sweep}
     return provider

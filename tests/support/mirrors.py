@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from callsheet import Client, File, Job
@@ -12,7 +13,7 @@ __all__ = ["OUTPUTS", "contents", "files"]
 CONTENT = os.urandom(1_500_000)
 """More than one chunk."""
 
-OUTPUTS = {
+OUTPUTS: Mapping[str, bytes] = {
     "beauty.exr": CONTENT,
     "empty.txt": b"",
     "depth.exr": CONTENT[:1000],
@@ -35,6 +36,6 @@ async def contents(client: Client[Any], job: Job) -> dict[str, bytes]:
     return found
 
 
-def files(outputs: dict[str, bytes]) -> list[File]:
+def files(outputs: Mapping[str, bytes]) -> list[File]:
     """Return what a job puts out."""
     return [File(content, name=name) for name, content in outputs.items()]
