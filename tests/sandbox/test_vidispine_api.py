@@ -108,6 +108,25 @@ def test_users_come_and_go(archive: Archive, callsheet_sandbox: Sandbox) -> None
     assert archive.get("/user/admin/roles")["group"][0] == {"groupName": "_administrator", "role": True}
 
 
+def test_users_have_groups_and_roles(archive: Archive) -> None:
+    """Groups and roles are told together or apart; who administrates nothing makes nobody."""
+    groups = [{"groupName": "comp"}, {"groupName": "_administrator", "role": "true"}]
+    archive.call("POST", "/user", json={"userName": "bob", "password": "b", "groupList": {"group": groups}})
+    group, role = {"groupName": "comp", "role": False}, {"groupName": "_administrator", "role": True}
+    assert archive.get("/user/bob/groups") == {"group": [group]}
+    assert archive.get("/user/bob/roles") == {"group": [role]}
+    assert archive.get("/user/bob/allgroups") == {"group": [group, role]}
+    document = {"userName": "bob", "disabled": False, "groupList": {"group": [group, role]}}
+    assert archive.get("/user/bob") == document
+    listed = archive.get("/user?first=3&number=1")
+    assert (listed["hits"], listed["user"]) == (13, [archive.get("/user/bela")])
+    archive.ask("GET", "/whoami", auth=("bob", "b"), headers={"RunAs": "jane"}).raise_for_status()
+    for method, path in (("POST", "/user"), ("DELETE", "/user/ada"), ("PUT", "/configuration/job-pool")):
+        assert archive.refused(method, path, headers={"RunAs": "jane"})[0] == 403
+    assert archive.refused("POST", "/user", json={})[0] == 400
+    assert archive.refused("GET", "/user/nobody")[0] == 404
+
+
 # -- forms of answers ----------------------------------------------------------------------------------------
 
 

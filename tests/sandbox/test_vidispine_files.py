@@ -480,3 +480,103 @@ def test_nothing_is_called_by_its_path(archive: Archive) -> None:
         "code": 404,
         "message": "HTTP 404 Not Found",
     }
+
+
+# -- shapes and items ----------------------------------------------------------------------------------------
+
+
+def test_shapes_are_made_of_documents(archive: Archive) -> None:
+    """A shape is made with components and files at once; only its container is not in a list."""
+    item = archive.post("/import/placeholder?container=1", json={})["id"]
+    file_id = archive.post("/storage/VX-1/file/data", content=CLIP)["id"]
+    document = {
+        "containerComponent": {"file": [{"id": file_id}]},
+        "audioComponent": [{}, {}],
+        "mimeType": ["a/b"],
+    }
+    made = archive.post(f"/item/{item}/shape/create?tag=web", json=document)
+    assert made == {"id": made["id"], "essenceVersion": 0, "tag": ["web"]}
+    shape = archive.get(f"/item/{item}/shape/{made['id']}")
+    assert shape["mimeType"] == ["a/b"]
+    assert shape["containerComponent"]["file"] == [archive.get(f"/file/{file_id}")]
+    assert ["file" in each for each in shape["audioComponent"]] == [False, False]
+    path = f"/item/{item}/shape/{made['id']}"
+    listed = archive.get(f"{path}/component")["component"]
+    assert [each["id"] for each in listed] == [
+        shape["containerComponent"]["id"],
+        *(each["id"] for each in shape["audioComponent"]),
+    ]
+    missing = {"notFound": {"type": "File", "id": "VX-99", "context": None}}
+    wrong = {"binaryComponent": [{"file": [{"id": "VX-99"}]}]}
+    assert archive.refused("POST", f"/item/{item}/shape/create", json=wrong) == (404, missing)
+    assert archive.get(f"/item/{item}/shape") == {"uri": [made["id"]]}
+    assert archive.refused("GET", f"/item/{item}/shape/VX-99")[1]["notFound"]["type"] == "shape"
+
+
+def test_components_are_added_and_filled(archive: Archive) -> None:
+    """A component without a file is added, files are tied to it once, and found with the shape."""
+    item = archive.post("/import/placeholder?container=1", json={})["id"]
+    shape_id = archive.ask("POST", f"/item/{item}/shape/placeholder?tag=document&video=2").text
+    path = f"/item/{item}/shape/{shape_id}"
+    binary = archive.ask("POST", f"{path}/component/placeholder?type=binary").text
+    file_id = archive.post("/storage/VX-1/file/data", content=CLIP)["id"]
+    for _ in range(2):
+        filled = archive.call("PUT", f"{path}/component/{binary}/file/{file_id}")
+    assert [each["id"] for each in filled["file"]] == [file_id]
+    files = archive.get(f"{path}/file?includeItem=true")
+    assert (files["hits"], files["file"]) == (1, [archive.get(f"/file/{file_id}?includeItem=true")])
+    assert archive.ask("GET", f"{path}/file", headers={"Accept": "text/plain"}).text == f"{file_id}\r\n"
+    assert (
+        archive.refused("PUT", f"{path}/component/VX-99/file/{file_id}")[1]["notFound"]["type"] == "component"
+    )
+    assert archive.refused("POST", f"{path}/component/placeholder?type=colour")[0] == 400
+    archive.call("PUT", f"/file/{file_id}/abandon?item={item}")
+    assert archive.get(f"{path}/file") == {"hits": 0}
+
+
+def test_shapes_have_tags(archive: Archive) -> None:
+    """Tags that exist are put on a shape and taken from it; the tags themselves are made and deleted."""
+    item = archive.post("/import/placeholder?container=1", json={})["id"]
+    shape_id = archive.post(f"/item/{item}/shape/create", json={"tag": ["web"]})["id"]
+    path = f"/item/{item}/shape/{shape_id}/tag"
+    for _ in range(2):
+        archive.call("PUT", f"{path}/lowres")
+    assert archive.get(f"{path}/") == {"uri": ["web", "lowres"]}
+    archive.call("DELETE", f"{path}/web")
+    assert archive.get(path) == {"uri": ["lowres"]}
+    assert archive.refused("PUT", f"{path}/callsheet")[1]["notFound"]["type"] == "shape-tag"
+    archive.call("PUT", "/shape-tag/callsheet", json={"format": "mov"})
+    assert archive.get("/shape-tag/callsheet") == {"format": "mov", "name": "callsheet"}
+    archive.call("DELETE", "/shape-tag/callsheet")
+    assert archive.refused("GET", "/shape-tag/callsheet")[0] == 404
+
+
+def test_items_tell_where_their_files_are(archive: Archive, callsheet_sandbox: Sandbox) -> None:
+    """An item's files are told by their URIs, or by links that need no login."""
+    item = ended(archive, callsheet_sandbox, archive.upload(CLIP))["data"]["itemId"]
+    (uri,) = archive.get(f"/item/{item}/uri")["uri"]
+    assert uri.startswith("file:///srv/originals/")
+    (link,) = archive.get(f"/item/{item}?content=shape,uri&noauth-url=true")["files"]["uri"]
+    assert httpx.get(link, verify=False).content == CLIP
+    newer = archive.post("/import/placeholder?container=1", json={})["id"]
+    assert archive.get("/item?number=5") == {"hits": 2, "item": [{"id": newer}, {"id": item}]}
+    assert archive.get(f"/item/{newer}/uri") == {}
+    assert archive.post(f"/item/{item}/thumbnail")["type"] == "THUMBNAIL"
+
+
+def test_deleted_things_fail_the_jobs_that_need_them(archive: Archive, callsheet_sandbox: Sandbox) -> None:
+    """A job whose item or file is deleted before it comes to it fails and says so."""
+    item = archive.post("/import/placeholder?container=1", json={})["id"]
+    file_id = archive.post("/storage/VX-1/file/data", content=CLIP)["id"]
+    importing = archive.post(f"/item/{item}/shape?fileId={file_id}")["jobId"]
+    copying = archive.post(f"/file/{file_id}/storage/VX-2")["jobId"]
+    archive.call("DELETE", f"/item/{item}")
+    archive.call("DELETE", f"/file/{file_id}/entity")
+    callsheet_sandbox.clock.advance(60)
+    told = [archive.job(each)["data"]["errorMessage"] for each in (importing, copying)]
+    assert told == ["Could not find the source file", f"The file {file_id} is gone"]
+    other = archive.post("/import/placeholder?container=1", json={})["id"]
+    late = archive.upload(CLIP, path=f"/item/{other}/shape/raw")["jobId"]
+    archive.call("DELETE", f"/item/{other}")
+    callsheet_sandbox.clock.advance(60)
+    assert archive.job(late)["data"]["errorMessage"] == f"The item {other} is gone"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -411,6 +412,29 @@ def test_task_definitions_are_the_steps_of_jobs(archive: Archive, callsheet_sand
     archive.post("/task-definition/jobtype/STUDIO_BAKE?id=20001")
     assert "STUDIO_BAKE" in archive.get("/jobtype")["uri"]
     archive.make("STUDIO_BAKE")
+
+
+def test_task_definitions_are_changed_one_by_one(archive: Archive) -> None:
+    """A definition is added, found by its type, step or number, changed, and given a script that is kept."""
+    wanted = {"task": [{"jobType": "STUDIO_COMP", "step": "300", "description": "Denoising."}]}
+    (made,) = archive.post("/task-definition", json=wanted)["task"]
+    path = f"/task-definition/{made['id']}"
+    assert archive.get("/task-definition/jobtype/STUDIO_COMP/step/300") == archive.get(path) == made
+    assert made in archive.get("/task-definition?type=STUDIO_COMP")["task"]
+    changed = archive.call("PUT", path, json={"description": "Grading.", "jobType": "OTHER"})
+    assert changed == {**made, "description": "Grading."}
+    archive.call("PUT", f"{path}/script", content=b"job.log()")
+    assert archive.ask("GET", f"{path}/script").text == "job.log()"
+    (url,) = archive.post(
+        "/task-definition?url=true", json={"task": [{"jobType": "STUDIO_BAKE", "step": 1}]}
+    )["uri"]
+    assert re.fullmatch(rf"{archive.http.base_url}/API/task-definition/\d+", url)
+    archive.make("STUDIO_BAKE")
+    assert archive.refused("POST", "/task-definition", json={"task": [{"step": 1}]})[0] == 400
+    assert archive.refused("GET", "/task-definition/jobtype/STUDIO_COMP/step/7")[0] == 404
+    archive.call("DELETE", "/task-definition/jobtype/STUDIO_BAKE")
+    assert archive.refused("GET", "/task-definition/jobtype/STUDIO_BAKE")[0] == 404
+    assert archive.refused("POST", "/task-definition/jobtype/STUDIO_COMP?id=20001")[0] == 409
 
 
 @pytest.mark.callsheet_sandbox(jobs=8, seed=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from callsheet.sandbox.vidispine import _answering
@@ -35,14 +36,24 @@ async def get_shape(call: Call) -> Reply:
 async def create_shape(call: Call) -> Reply:
     """Make a shape from a document, without a job."""
     item, document = call.part.items.get(call.id("item")), await call.document()
+    components = list(described(call, document))
     shape = call.part.items.add_shape(item, call.csv("tag") or list(document.get("tag") or []))
     shape.mime_types = list(document.get("mimeType") or [])
+    for kind, files in components:
+        call.part.items.add_component(shape, kind).files = files
+    return {"id": shape.id, "essenceVersion": shape.version, "tag": shape.tags}
+
+
+def described(call: Call, document: Document) -> Iterator[tuple[str, list[str]]]:
+    """Yield type and files of each component that a shape's document describes.
+
+    Raises:
+        VidispineError: There is no such file.
+    """
     for kind in COMPONENTS:
         wanted: Any = document.get(f"{kind}Component") or []
         for each in wanted if isinstance(wanted, list) else [wanted]:
-            component = call.part.items.add_component(shape, kind)
-            component.files = [call.part.files.get(file["id"]).id for file in each.get("file") or []]
-    return {"id": shape.id, "essenceVersion": shape.version, "tag": shape.tags}
+            yield kind, [call.part.files.get(file["id"]).id for file in each.get("file") or []]
 
 
 async def create_placeholder(call: Call) -> Reply:
