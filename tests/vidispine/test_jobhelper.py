@@ -63,7 +63,7 @@ async def test_getAllJobs(client: Vidispine, sandbox: Sandbox) -> None:  # noqa:
 
 
 async def test_getAllJobs_of_everybody(client: Vidispine, sandbox: Sandbox) -> None:  # noqa: N802 - as above
-    """Without `user`, all users' jobs come; without `metadata` and steps, what follows from them is missing."""
+    """Without `user`, all users' jobs come; what follows from metadata and steps is missing without them."""
     made = make(sandbox, 2, user="jane") + make(sandbox, 2)
     listed = await client.provider.jobs().collect()
     assert ids_of(listed) == made[::-1]
