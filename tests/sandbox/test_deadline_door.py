@@ -98,6 +98,9 @@ def test_paths_are_read_as_they_came(still_farm: Farm) -> None:
 
 def test_what_is_not_there_is_unknown(still_farm: Farm) -> None:
     """A path without an operation, and an operation that the sandbox lacks, are told as such."""
+    for label in ("", "{}", "farm-1"):
+        answer = still_farm.ask("GET", f"/2023-10-12/farms/{label}/queues")
+        assert told(answer) == (400, "ValidationException")
     for method, path in (
         ("GET", "/2023-10-12/nothing"),
         ("DELETE", JOBS),
@@ -115,6 +118,7 @@ def test_what_is_not_there_is_unknown(still_farm: Farm) -> None:
         ("CreateJob", {"priority": 1, "template": "{}", "templateType": "XML"}, "templateType"),
         ("CreateJob", {"priority": 1, "parameters": {"A": {}}}, "parameters.A.member"),
         ("CreateJob", {"priority": 1, "nameOverride": ""}, "nameOverride"),
+        ("CreateJob", {"priority": 1, "nameOverride": "\ud800"}, "nameOverride"),
         ("CreateJob", {"priority": 1, "clientToken": "x" * 65}, "clientToken"),
         ("CreateJob", {"priority": 1, "attachments": {"manifests": []}}, "attachments.manifests"),
         ("SearchJobs", {"itemOffset": 10_001}, "itemOffset"),

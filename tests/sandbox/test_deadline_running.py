@@ -229,6 +229,34 @@ def test_a_hand_starts_and_ends_jobs(callsheet_sandbox: Sandbox, still_farm: Far
     assert sorted(job["jobId"] for job in found) == sorted(made[:2])
 
 
+def test_a_hand_takes_over_from_the_clock(callsheet_sandbox: Sandbox, farm: Farm) -> None:
+    """A task that a worker had begun does what it is told from then on, and nothing by itself."""
+    job_id = farm.job()
+    for seconds, status in ((1, "ASSIGNED"), (3, "RUNNING")):
+        farm.call("UpdateJob", jobId=job_id, targetTaskRunStatus="PENDING")
+        callsheet_sandbox.clock.advance(seconds)
+        assert farm.status(job_id) == status
+        callsheet_sandbox.act("deadline", "start", job=job_id)
+        callsheet_sandbox.clock.advance(100)
+        assert farm.status(job_id) == "RUNNING"
+    callsheet_sandbox.act("deadline", "finish", job=job_id)
+    assert farm.status(job_id) == "SUCCEEDED"
+
+
+def test_nothing_runs_of_a_job_that_is_put_away(callsheet_sandbox: Sandbox, farm: Farm) -> None:
+    """What runs of an archived job stops, and its workers are free for others."""
+    archived, vanished = farm.job(), farm.job()
+    callsheet_sandbox.clock.advance(3)
+    assert farm.status(archived) == farm.status(vanished) == "RUNNING"
+    farm.call("UpdateJob", jobId=archived, lifecycleStatus="ARCHIVED")
+    callsheet_sandbox.act("deadline", "vanish", job=vanished)
+    others = [farm.job(), farm.job()]
+    callsheet_sandbox.clock.advance(100)
+    assert [farm.status(job_id) for job_id in others] == ["SUCCEEDED"] * 2
+    told = farm.call("GetJob", jobId=archived)
+    assert (told["lifecycleStatus"], told["taskRunStatus"]) == ("ARCHIVED", "READY")
+
+
 def test_a_hand_lets_a_job_fail(callsheet_sandbox: Sandbox, still_farm: Farm) -> None:
     """One task fails after its attempts, with exit code and words; what else would run is cancelled."""
     job_id = still_farm.job(template=template(FRAMES))

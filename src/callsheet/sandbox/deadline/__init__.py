@@ -125,7 +125,7 @@ class Deadline:
         return {
             "AWS_ENDPOINT_URL_DEADLINE": url,
             "AWS_ENDPOINT_URL_STS": url,
-            "AWS_ENDPOINT_URL_S3": self.s3,
+            **({"AWS_ENDPOINT_URL_S3": self.s3} if self.s3 else {}),
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
             "AWS_DEFAULT_REGION": self.region,

@@ -91,6 +91,7 @@ def doom(part: Deadline, words: Words) -> None:
 def vanish(part: Deadline, words: Words) -> None:
     """Remove jobs, as the service does some time after they were archived."""
     for job in _jobs(part, words):
+        part.fleet.leave(job)
         part.store.remove(job)
 
 

@@ -127,9 +127,7 @@ def change(part: Deadline, job: Job, words: Words, caller: Caller) -> None:
         for step in job.steps.values():
             part.fleet.offer(step)
     if archives:
-        document["lifecycleStatus"] = "ARCHIVED"
-        for session in list(job.sessions.values()):
-            part.fleet.close(session)
+        part.fleet.leave(job)
     elif target:
         aim(part, job, target, caller)
     else:

@@ -43,11 +43,35 @@ class Operation:
     Attributes:
         status: Of its answer when all is well.
         shape: The name of what it takes.
+        labels: The names of what its path tells, in their order.
     """
 
     name: str
     status: int
     shape: str
+    labels: list[str]
+
+
+@attrs.define
+class Node:
+    """What may follow on one segment of a path.
+
+    Attributes:
+        literal: By segments that are the same for all.
+        label: Where the path says which thing is meant.
+        operation: Which ends here, if one does.
+    """
+
+    literal: dict[str, Node] = attrs.field(factory=dict)
+    label: Node | None = None
+    operation: Operation | None = None
+
+    def add(self, segment: str) -> Node:
+        """Return what follows on a segment of the description's, where labels are in braces."""
+        if not segment.startswith("{"):
+            return self.literal.setdefault(segment, Node())
+        self.label = self.label or Node()
+        return self.label
 
 
 @cache
@@ -63,14 +87,14 @@ class Model:
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._shapes = document["shapes"]
-        self._paths: dict[str, Any] = {}
+        self._paths: dict[str, Node] = {}
         for name, words in document["operations"].items():
             http = words["http"]
-            node = self._paths.setdefault(http["method"], {})
+            node = self._paths.setdefault(http["method"], Node())
             for segment in http["requestUri"].strip("/").split("/"):
-                node = node.setdefault("{}" if segment.startswith("{") else segment, {})
-            labels = re.findall(r"{(\w+)\+?}", http["requestUri"])
-            node[""] = Operation(name, http["responseCode"], words["input"]["shape"]), labels
+                node = node.add(segment)
+            labels = re.findall(r"{(\w+)}", http["requestUri"])
+            node.operation = Operation(name, http["responseCode"], words["input"]["shape"], labels)
         self._patterns: dict[str, re.Pattern[str]] = {}
         self._members: dict[str, frozenset[str]] = {}
 
@@ -80,15 +104,14 @@ class Model:
         Raises:
             UnknownOperation: There is none.
         """
-        node, values = self._paths.get(method, {}), []
+        node, values = self._paths.get(method), []
         for segment in path.strip("/").split("/"):
-            if segment not in node:
+            if node is not None and segment not in node.literal:
                 values.append(unquote(segment))
-            node = node.get(segment) or node.get("{}", {})
-        if "" not in node:
+            node = node and (node.literal.get(segment) or node.label)
+        if node is None or node.operation is None:
             raise UnknownOperation(f"No operation at {method} {path}")
-        operation, labels = node[""]
-        return operation, dict(zip(labels, values, strict=True))
+        return node.operation, dict(zip(node.operation.labels, values, strict=True))
 
     def read(
         self,
@@ -178,6 +201,8 @@ class Model:
             return None if _is_moment(value) else "Member must be a date and time"
         if shape["type"] != "string":
             return _bounds(shape, value, "value")
+        if not value.isascii() and not _is_text(value):
+            return "Member must be valid Unicode"
         if message := _bounds(shape, len(value), "length"):
             return message
         if "pattern" in shape:
@@ -210,6 +235,14 @@ def _bounds(shape: Mapping[str, Any], number: float, what: str) -> str | None:
     if "max" in shape and number > shape["max"]:
         return f"Member must have {what} less than or equal to {shape['max']}"
     return None
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_moment(value: Any) -> bool:

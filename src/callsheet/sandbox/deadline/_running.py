@@ -164,7 +164,9 @@ class Fleet:
     def run_by_hand(self, task: Task) -> Action:
         """Let a worker run a task from now on, until it is ended; return what runs it, now or already."""
         action = task.action or self._assign(task, self._open(task.step))
-        self._run(action, None)
+        action.by_hand = True
+        if task.status != "RUNNING":
+            self._run(action, None)
         return action
 
     def _assign(self, task: Task, session: Session) -> Action:
@@ -299,6 +301,14 @@ class Fleet:
         else:
             self.close(session)
 
+    def leave(self, job: Job) -> None:
+        """End what is done for a job, for good."""
+        job.document["lifecycleStatus"] = "ARCHIVED"
+        for session in list(job.sessions.values()):
+            self.close(session)
+        for step in job.steps.values():
+            step.ready.clear()
+
     def close(self, session: Session, by: str | None = None) -> None:
         """End a session; what it runs waits for another worker."""
         if session.over:
@@ -323,7 +333,8 @@ class Fleet:
         """Do something about a run after so many seconds, unless it is over by then."""
 
         def due() -> None:
-            if action.session.running is action and action.document["status"] != "CANCELING":
+            stopping = action.document["status"] == "CANCELING"
+            if action.session.running is action and not action.by_hand and not stopping:
                 do()
 
         self._after(seconds, due)

@@ -118,8 +118,7 @@ def _signature(request: Signed, names: list[str], key: Key, region: str, service
     unsigned.context["timestamp"] = request.headers.get("x-amz-date", "")
     signer = SigV4Auth(Credentials(key.user, key.secret), service, region)
     string = signer.string_to_sign(unsigned, signer.canonical_request(unsigned))
-    signature: str = signer.signature(string, unsigned)
-    return signature
+    return str(signer.signature(string, unsigned))
 
 
 def _check_time(date: str, now: datetime) -> None:

@@ -124,6 +124,7 @@ class Action:
         task: What it runs, if it runs one.
         began: When that began to run.
         lasts: Seconds it takes by itself.
+        by_hand: Whether it starts and ends when it is told to.
     """
 
     session: Session
@@ -131,6 +132,7 @@ class Action:
     task: Task | None = None
     began: datetime | None = None
     lasts: float | None = None
+    by_hand: bool = False
 
     def told(self, now: datetime) -> Document:
         """Return its words, with how far it is by now."""
