@@ -108,7 +108,7 @@ class Uploads:
             )
         except NotSent as error:
             raise _error(
-                {error.content.given: error.cause}, len(inputs.placed) + len(inputs.loose)
+                {error.content.called: error.cause}, len(inputs.placed) + len(inputs.loose)
             ) from error.cause
 
     async def _manifest(

@@ -327,7 +327,7 @@ def _components(
                 job_id=job.id,
                 location_id=location,
                 created_at=source.at,
-                raw={**attrs.asdict(entry), **place},
+                raw={**entry._asdict(), **place},
                 reader=read_file,
             )
     return sorted(found.values(), key=_place)

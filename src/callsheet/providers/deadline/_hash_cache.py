@@ -16,7 +16,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
-import attrs
 import platformdirs
 
 from callsheet.providers.deadline._hashing import Hashed, Stamp
@@ -33,6 +32,9 @@ KEPT = 90 * 24 * 3600
 RECHECK = 24 * 3600
 """Seconds for which an object that was seen in a bucket is taken to be there still."""
 
+TIDIED = 24 * 3600
+"""Seconds between two looks for what can be forgotten."""
+
 RACY = 2_000_000_000
 """Nanoseconds: a file changed that recently could change again without its times telling."""
 
@@ -44,11 +46,10 @@ CREATE TABLE IF NOT EXISTS files (
     path BLOB PRIMARY KEY, device INTEGER, inode INTEGER, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER,
     hash TEXT, noted_at INTEGER
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS files_by_age ON files (noted_at);
 CREATE TABLE IF NOT EXISTS seen (
     bucket TEXT, key TEXT, seen_at INTEGER, PRIMARY KEY (bucket, key)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS seen_by_age ON seen (seen_at);
+CREATE TABLE IF NOT EXISTS tidied (at INTEGER);
 PRAGMA user_version = 1;
 """
 
@@ -66,16 +67,18 @@ class HashCache:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
 
-    def hashes(self, files: Sequence[tuple[str, Stamp]]) -> dict[str, Hashed]:
-        """Return those files, by path, whose hash is known and that have not changed since."""
+    def hashes(self, paths: Sequence[str]) -> dict[str, Hashed]:
+        """Return what is known of files, by path: the hash holds if the file is still what it was."""
 
         def find(database: sqlite3.Connection) -> dict[str, Hashed]:
             select = "SELECT device, inode, size, mtime_ns, ctime_ns, hash FROM files WHERE path = ?"
             found: dict[str, Hashed] = {}
-            for path, stamp in files:
+            if database.execute("SELECT 1 FROM files LIMIT 1").fetchone() is None:
+                return found
+            for path in paths:
                 row = database.execute(select, (os.fsencode(path),)).fetchone()
-                if row is not None and Stamp(*row[:5]) == stamp:
-                    found[path] = Hashed(stamp, row[5])
+                if row is not None:
+                    found[path] = Hashed(Stamp(*row[:5]), row[5])
             return found
 
         return self._using(find, otherwise={})
@@ -84,14 +87,14 @@ class HashCache:
         """Remember the hashes of files, in one transaction."""
         now = time.time_ns()
         rows = [
-            (os.fsencode(path), *attrs.astuple(hashed.stamp), hashed.hash, now // 1_000_000_000)
-            for path, hashed in files
+            (os.fsencode(path), *hashed.stamp, hashed.hash, now // 1_000_000_000)
+            for path, hashed in sorted(files)  # in the order of the table
             if max(hashed.stamp.mtime_ns, hashed.stamp.ctime_ns) < now - RACY
         ]
 
         def write(database: sqlite3.Connection) -> None:
             database.executemany("REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-            database.execute("DELETE FROM files WHERE noted_at < ?", (now // 1_000_000_000 - KEPT,))
+            _tidy(database, now // 1_000_000_000)
 
         if rows:
             self._using(write, otherwise=None, writes=True)
@@ -113,7 +116,7 @@ class HashCache:
 
         def write(database: sqlite3.Connection) -> None:
             database.executemany("REPLACE INTO seen VALUES (?, ?, ?)", rows)
-            database.execute("DELETE FROM seen WHERE seen_at < ?", (now - RECHECK,))
+            _tidy(database, now)
 
         if rows:
             self._using(write, otherwise=None, writes=True)
@@ -152,6 +155,17 @@ def _in_transaction(path: Path, work: Callable[[sqlite3.Connection], T], *, writ
             raise
         database.execute("COMMIT")
         return result
+
+
+def _tidy(database: sqlite3.Connection, now: int) -> None:
+    """Forget what is old, once a day."""
+    last = database.execute("SELECT max(at) FROM tidied").fetchone()[0]
+    if last is not None and now - last < TIDIED:
+        return
+    database.execute("DELETE FROM files WHERE noted_at < ?", (now - KEPT,))
+    database.execute("DELETE FROM seen WHERE seen_at < ?", (now - RECHECK,))
+    database.execute("DELETE FROM tidied")
+    database.execute("INSERT INTO tidied VALUES (?)", (now,))
 
 
 def _default_path() -> Path:

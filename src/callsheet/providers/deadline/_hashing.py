@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
 
-import attrs
 from xxhash import xxh3_128, xxh3_128_hexdigest
 
 from callsheet._errors import IntegrityError, InvalidRequest
@@ -16,21 +15,29 @@ from callsheet._files import CHUNK
 from callsheet._threads import Threads
 from callsheet._together import together
 
-__all__ = ["Hashed", "Outcome", "Stamp", "hash_file", "hash_files", "look"]
+__all__ = ["READ", "Hashed", "Outcome", "Stamp", "hash_file", "hash_files", "look"]
 
-BATCH_FILES = 500
-BATCH_BYTES = 64 << 20
-"""What one trip to a thread takes on at most; a single larger file is one trip."""
+BATCH = 250
+"""The most files of one trip to a thread."""
 
 LARGEST = (1 << 63) - 1
+
+# Non-blocking, so that a pipe put in a file's place cannot hang the open.
+READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+"""How files are opened."""
+
+SMALL = 64 << 10
+"""What is read of a file at first: room for more would cost small files more than the reading."""
 
 AT_ONCE = max(2, min(8, os.cpu_count() or 2))
 """Threads that hash, as xxhash lets others run meanwhile."""
 
 
-@attrs.frozen
-class Stamp:
-    """What tells one version of a file from another; times are free of time zones."""
+class Stamp(NamedTuple):
+    """What tells one version of a file from another; times are free of time zones.
+
+    This and its likes are tuples, as there may be a hundred thousand of them.
+    """
 
     device: int
     inode: int
@@ -41,17 +48,12 @@ class Stamp:
     @classmethod
     def of(cls, found: os.stat_result) -> Stamp:
         """Return the stamp of a file that was looked at."""
-        # The largest numbers of devices and inodes do not fit into the signed ones of a database.
-        device, inode = found.st_dev & LARGEST, found.st_ino & LARGEST
-        return cls(device, inode, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-    def same_bytes(self, other: Stamp) -> bool:
-        """Tell whether the file is the same and was not written to: its rights and links may differ."""
-        return attrs.evolve(self, ctime_ns=other.ctime_ns) == other
+        # The largest numbers of inodes do not fit into the signed ones of a database.
+        inode = found.st_ino & LARGEST
+        return cls(found.st_dev, inode, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-@attrs.frozen
-class Hashed:
+class Hashed(NamedTuple):
     """A file and the hash of its content."""
 
     stamp: Stamp
@@ -62,15 +64,15 @@ Outcome: TypeAlias = Hashed | Exception
 """What became of a file: an `OSError`, or an `InvalidRequest` or `IntegrityError` that names it."""
 
 
-async def hash_files(files: Sequence[tuple[str, Stamp]], threads: Threads) -> list[Outcome]:
-    """Return the hash of each file that was looked at, in order; files that fail do not stop the others.
+async def hash_files(paths: Sequence[str], threads: Threads) -> list[Outcome]:
+    """Return the hash of each file, in order; files that fail do not stop the others.
 
     Args:
-        files: Their paths, and what they were when they were looked at.
+        paths: The files.
         threads: Read and hash.
     """
-    outcomes: list[Outcome] = []
-    batches = list(_batches(files))
+    size = max(1, min(BATCH, len(paths) // (4 * AT_ONCE)))
+    batches = [paths[start : start + size] for start in range(0, len(paths), size)]
     results: dict[int, list[Outcome]] = {}
     left = iter(enumerate(batches))
     stopped = threading.Event()
@@ -84,9 +86,7 @@ async def hash_files(files: Sequence[tuple[str, Stamp]], threads: Threads) -> li
     finally:
         # A thread that was left behind ends with the chunk at hand.
         stopped.set()
-    for index in range(len(batches)):
-        outcomes += results[index]
-    return outcomes
+    return [outcome for index in range(len(batches)) for outcome in results[index]]
 
 
 def look(path: str) -> Stamp:
@@ -94,66 +94,60 @@ def look(path: str) -> Stamp:
 
     Raises:
         OSError: It cannot be looked at.
-        InvalidRequest: It is no regular file.
     """
     # Making a Path of each of many files would cost as much as the look.
-    found = os.stat(path)  # noqa: PTH116
-    if stat.S_ISDIR(found.st_mode):
-        raise InvalidRequest(f"file {path!r} is a directory; give its files, or name it in asset references")
-    if not stat.S_ISREG(found.st_mode):
-        raise InvalidRequest(f"file {path!r} is not a regular file")
-    return Stamp.of(found)
+    return Stamp.of(os.stat(path))  # noqa: PTH116
 
 
-def hash_file(path: str, known: Stamp, is_stopped: Callable[[], bool] = lambda: False) -> Hashed:
-    """Return the hash of a file that was looked at before.
+def hash_file(path: str, is_stopped: Callable[[], bool] = lambda: False) -> Hashed:
+    """Return the hash of a file, and what the file was when it was read.
 
     Raises:
-        IntegrityError: It is not the same any more, or was written to meanwhile.
+        IntegrityError: It was written to meanwhile.
+        InvalidRequest: It is no regular file.
         OSError: It cannot be read.
     """
-    # Non-blocking, so that a pipe put in the file's place cannot hang the open.
-    file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
+    file = os.open(path, READ)
     try:
-        found, digest = 0, None
-        data = os.read(file, min(CHUNK, known.size + 1))
-        if len(data) == known.size:  # small, and read in one piece
-            found, digest = len(data), xxh3_128_hexdigest(data)
-        else:
-            hasher = xxh3_128()
-            while data and not is_stopped():
-                hasher.update(data)
-                found += len(data)
-                data = os.read(file, CHUNK)
-            digest = hasher.hexdigest()
-        now = Stamp.of(os.fstat(file))
+        data = os.read(file, SMALL)
+        if len(data) < SMALL:
+            # All of a small file: what the file is thereafter decides whether these are its bytes.
+            return _hashed(path, len(data), xxh3_128_hexdigest(data), os.fstat(file))
+        before = os.fstat(file)
+        hasher, size = xxh3_128(), 0
+        while data and not is_stopped():
+            hasher.update(data)
+            size += len(data)
+            data = os.read(file, CHUNK)
+        hashed = _hashed(path, size, hasher.hexdigest(), os.fstat(file))
+    except (IsADirectoryError, BlockingIOError):
+        raise InvalidRequest(f"file {path!r} is not a regular file") from None
     finally:
         os.close(file)
-    if found != known.size or not now.same_bytes(known):
-        raise IntegrityError(f"file {path!r} changed while it was read; nothing was created")
-    return Hashed(now, digest)
+    if Stamp.of(before).mtime_ns != hashed.stamp.mtime_ns:
+        raise _changed(path)
+    return hashed
 
 
-def _hash_batch(batch: Sequence[tuple[str, Stamp]], is_stopped: Callable[[], bool]) -> list[Outcome]:
+def _hashed(path: str, size: int, digest: str, found: os.stat_result) -> Hashed:
+    if not stat.S_ISREG(found.st_mode):
+        raise InvalidRequest(f"file {path!r} is not a regular file")
+    if size != found.st_size:
+        raise _changed(path)
+    return Hashed(Stamp.of(found), digest)
+
+
+def _changed(path: str) -> IntegrityError:
+    return IntegrityError(f"file {path!r} changed while it was read; nothing was created")
+
+
+def _hash_batch(batch: Sequence[str], is_stopped: Callable[[], bool]) -> list[Outcome]:
     outcomes: list[Outcome] = []
-    for path, stamp in batch:
+    for path in batch:
         if is_stopped():
             break
         try:
-            outcomes.append(hash_file(path, stamp, is_stopped))
-        except (OSError, IntegrityError) as error:
+            outcomes.append(hash_file(path, is_stopped))
+        except (OSError, InvalidRequest, IntegrityError) as error:
             outcomes.append(error)
     return outcomes
-
-
-def _batches(files: Iterable[tuple[str, Stamp]]) -> Iterator[list[tuple[str, Stamp]]]:
-    batch: list[tuple[str, Stamp]] = []
-    size = 0
-    for file in files:
-        if batch and (len(batch) == BATCH_FILES or size + file[1].size > BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(file)
-        size += file[1].size
-    if batch:
-        yield batch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 from xxhash import xxh3_128
@@ -23,25 +23,38 @@ from callsheet.providers.deadline._templates import References
 __all__ = ["Input", "Inputs", "find_inputs"]
 
 
-@attrs.frozen(eq=False)
-class Input:
+class Input(NamedTuple):
     """A file, hashed.
 
     Attributes:
-        given: The file as the user gave it, or its path.
-        file: Where its bytes are read from.
         path: Where it is, absolute; for a file without a place of its own, its name.
         size: In bytes.
         hash: xxh128.
         mtime_ns: When it was last changed; 0 if unknown.
+        given: The file as the user gave it; `None` if something that was given named its path.
+        loose: Where its bytes are read from, if it has no place of its own.
     """
 
-    given: Any
-    file: File
     path: str
     size: int
     hash: str
-    mtime_ns: int = 0
+    mtime_ns: int
+    given: Any = None
+    loose: File | None = None
+
+    @property
+    def called(self) -> Any:
+        """What it is called in errors: as it was given, or its path."""
+        return _called(self.path, self.given)
+
+    @property
+    def file(self) -> File:
+        """Where its bytes are read from."""
+        if self.loose is not None:
+            return self.loose
+        # Folders may hold names that are no text; they travel as they are, and are only told differently.
+        name = os.fsencode(self.path.rpartition(os.sep)[2]).decode(errors="replace").strip() or "file"
+        return File(self.path, name=name)
 
     def entry(self, path: str) -> Entry:
         """Return it as it stands in a manifest, under a path below its root."""
@@ -91,7 +104,7 @@ async def find_inputs(
     unread: dict[Any, Exception] = {}
     found, empty = await threads.run(_walk, references, unread)
     for path in found:
-        paths.setdefault(path, Path(path))
+        paths.setdefault(path, None)
     placed = await _hashed(paths, failed, cache, threads)
     hashed = [await _read(one, file, failed, threads) for one, file in loose]
     return Inputs(placed, [one for one in hashed if one is not None], empty, failed | unread)
@@ -152,37 +165,37 @@ def _files_below(folder: str) -> Iterator[str]:
 async def _hashed(
     paths: dict[str, Any], failed: dict[Any, Exception], cache: HashCache, threads: Threads
 ) -> dict[str, Input]:
-    looked, known = await threads.run(_look, paths, failed, cache)
-    rest = [(path, stamp) for path, stamp in looked if path not in known]
-    outcomes = await hash_files(rest, threads)
+    known = await threads.run(_unchanged, list(paths), cache)
+    rest = [path for path in paths if path not in known]
     new: list[tuple[str, Hashed]] = []
-    for (path, _), outcome in zip(rest, outcomes, strict=True):
+    for path, outcome in zip(rest, await hash_files(rest, threads), strict=True):
         if isinstance(outcome, Hashed):
             new.append((path, outcome))
         else:
-            failed[paths[path]] = outcome
+            failed[_called(path, paths[path])] = outcome
     await threads.run(cache.note_hashes, new)
-    hashes = known | dict(new)
-    return {path: _input(paths[path], path, hashes[path]) for path, _ in looked if path in hashes}
+    found = known | dict(new)
+    return {
+        path: Input(path, found[path].stamp.size, found[path].hash, found[path].stamp.mtime_ns, given)
+        for path, given in paths.items()
+        if path in found
+    }
 
 
-def _look(
-    paths: dict[str, Any], failed: dict[Any, Exception], cache: HashCache
-) -> tuple[list[tuple[str, Stamp]], dict[str, Hashed]]:
-    looked: list[tuple[str, Stamp]] = []
-    for path, given in paths.items():
-        try:
-            looked.append((path, look(path)))
-        except (OSError, InvalidRequest) as error:
-            failed[given] = error
-    return looked, cache.hashes(looked)
+def _unchanged(paths: Sequence[str], cache: HashCache) -> dict[str, Hashed]:
+    """Return the files whose hash is known and that have not changed since."""
+    return {path: hashed for path, hashed in cache.hashes(paths).items() if _is_still(path, hashed.stamp)}
 
 
-def _input(given: Any, path: str, hashed: Hashed) -> Input:
-    # Folders may hold names that are no text; they travel as they are, and are only told differently.
-    name = os.fsencode(path.rpartition(os.sep)[2]).decode(errors="replace").strip() or "file"
-    file = File(path, name=name)
-    return Input(given, file, path, hashed.stamp.size, hashed.hash, hashed.stamp.mtime_ns)
+def _is_still(path: str, stamp: Stamp) -> bool:
+    try:
+        return look(path) == stamp
+    except OSError:
+        return False  # it is told when the file is to be read
+
+
+def _called(path: str, given: Any) -> Any:
+    return Path(path) if given is None else given
 
 
 async def _read(given: Any, file: File, failed: dict[Any, Exception], threads: Threads) -> Input | None:
@@ -193,7 +206,7 @@ async def _read(given: Any, file: File, failed: dict[Any, Exception], threads: T
             while await reader.read(hasher.update):
                 pass
             mtime_ns = reader.identity[2] if reader.identity else 0
-            return Input(given, file, file.name, reader.size, hasher.hexdigest(), mtime_ns)
+            return Input(file.name, reader.size, hasher.hexdigest(), mtime_ns, given, file)
     except (OSError, CallsheetError) as error:
         failed[given] = error
         return None

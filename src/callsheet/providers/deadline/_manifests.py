@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
-import attrs
 from xxhash import xxh3_128_hexdigest
 
 from callsheet._errors import IntegrityError, InvalidResponse
@@ -24,8 +23,7 @@ _HASH = re.compile(r"[a-zA-Z0-9]{1,128}")
 _DRIVE = re.compile(r"[a-zA-Z]:")
 
 
-@attrs.frozen
-class Entry:
+class Entry(NamedTuple):
     """One file of a manifest.
 
     Attributes:

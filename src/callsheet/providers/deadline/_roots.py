@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import attrs
 
@@ -76,8 +76,9 @@ class _Group:
     references: list[str] = attrs.field(factory=list)
 
     def root(self) -> Root:
-        path = Path(os.path.commonpath([*self.inputs, *self.outputs, *self.references]))
-        if str(path) in self.inputs or path.is_file():
+        folders = {path.rpartition(os.sep)[0] or os.sep for path in self.inputs}
+        path = Path(os.path.commonpath([*folders, *self.outputs, *self.references]))
+        if path.is_file():
             path = path.parent
         return Root(str(path), self.location, tuple(sorted(self.inputs)), tuple(sorted(self.outputs)))
 
@@ -136,7 +137,7 @@ def _place_of(path: str, local: Mapping[str, str]) -> tuple[str, str | None]:
     if inside:
         place = max(inside, key=len)
         return place, local[place]
-    return os.path.normcase(PurePath(path).parts[0]), None
+    return os.path.normcase(os.path.splitdrive(path)[0] + os.sep), None
 
 
 def is_below(path: str, folder: str) -> bool:

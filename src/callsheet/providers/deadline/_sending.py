@@ -16,6 +16,7 @@ from callsheet._s3 import PART, Bucket, upload
 from callsheet._threads import Threads
 from callsheet._together import together
 from callsheet.providers.deadline._hash_cache import HashCache
+from callsheet.providers.deadline._hashing import READ
 from callsheet.providers.deadline._inputs import Input
 from callsheet.providers.deadline._storage import Storage
 
@@ -86,14 +87,15 @@ class _Sending:
 
     async def _send(self, key: str, content: Input) -> None:
         """Send one content, unless it is there."""
-        source = content.file.source
+        file = content.file
+        source = file.source
         if content.size > SMALL and await self._bucket.head(key) is not None:
             return
         if content.size > PART and isinstance(source, Path | bytes):
             await upload(
                 self._bucket,
                 key,
-                content.file,
+                file,
                 content.size,
                 identity=(str(source), content.size, content.mtime_ns) if isinstance(source, Path) else None,
                 threads=self._threads,
@@ -124,7 +126,7 @@ async def _prove(content: Input, threads: Threads) -> None:
 
 
 def _read_again(content: Input, source: Path) -> bytes:
-    file = os.open(source, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
+    file = os.open(source, READ)
     try:
         data = b""
         while chunk := os.read(file, content.size + 1 - len(data)):

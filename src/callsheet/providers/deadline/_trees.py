@@ -67,10 +67,9 @@ def set_time(place: Path, component: Component) -> None:
 def _is_same(place: Path, component: Component, is_stopped: Callable[[], bool]) -> bool:
     if place.is_symlink() or not place.is_file():
         return False
-    stamp = look(str(place))
-    if stamp.size != component.size:
+    if look(str(place)).size != component.size:
         return False
-    return f"xxh128:{hash_file(str(place), stamp, is_stopped).hash}" == component.checksum
+    return f"xxh128:{hash_file(str(place), is_stopped).hash}" == component.checksum
 
 
 def _root_names(roots: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
