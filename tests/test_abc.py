@@ -123,7 +123,7 @@ async def test_more_of_what_a_tracker_need_not_answer() -> None:
     with pytest.raises(Unsupported, match="open"):
         bare.read(PART)
     with pytest.raises(Unsupported, match="mirror"):
-        await bare.made_component("k")
+        await bare.made_components(["k"])
     assert await bare.members(PART) is None
 
 

@@ -114,13 +114,11 @@ class Copying:
 
     async def _made(self, wanted: dict[str, Output]) -> dict[str, Component]:
         """Return what was uploaded before, by its key: where hashes differ in kind, only the key tells."""
-        found: dict[str, Component] = {}
-        for key in wanted:
-            with self.target.calling():
-                made = await self.target.provider.made_component(key)
-            if made is not None:
-                found[key] = made
-        return found
+        if not wanted:
+            return {}
+        with self.target.calling():
+            made = await self.target.provider.made_components(list(wanted))
+        return {key: one for key, one in zip(wanted, made, strict=True) if one is not None}
 
     def _key(self, output: Output) -> str:
         facts = [self.key, output.file.name, *((one.size, one.checksum or one.id) for one in output.content)]

@@ -193,7 +193,7 @@ class Provider(ABC):
     async def made_job(self, key: str) -> Job | None:
         """Return the job that was made under an idempotency key, or `None` if there is none, or no more.
 
-        Trackers that jobs can be mirrored into answer this, and `made_component`.
+        Trackers that jobs can be mirrored into answer this, and `made_components`.
         """
         raise Unsupported("mirror(into=)", provider=self.name)
 
@@ -325,8 +325,8 @@ class Provider(ABC):
         """
         raise Unsupported("upload", provider=self.name)
 
-    async def made_component(self, key: str) -> Component | None:
-        """Return the component that was uploaded under a key, or `None` if there is none, or no more."""
+    async def made_components(self, keys: Sequence[str]) -> list[Component | None]:
+        """Return what was uploaded under each key (at most `batch_size`), `None` where nothing is there."""
         raise Unsupported("mirror(into=)", provider=self.name)
 
     async def link(self, job_id: str, components: Sequence[Component]) -> list[Component]:

@@ -344,8 +344,10 @@ async def test_what_a_key_has_made(rig: Rig, client: Client[Any]) -> None:
     provider = client.provider
     job = await client.jobs.create("render", idempotency_key="k-1")
     part = await client.components.upload(File(b"image", name="a.exr"), idempotency_key="k-2")
-    assert (await provider.made_job("k-1"), await provider.made_component("k-2")) == (job, part)
-    assert (await provider.made_job("k-2"), await provider.made_component("k-1")) == (None, None)
+    assert await provider.made_job("k-1") == job
+    assert await provider.made_job("k-2") is None
+    assert await provider.made_components(["k-1", "k-2", "k-3"]) == [None, part, None]
     await client.jobs.delete(job)
     await client.components.delete(part)
-    assert (await provider.made_job("k-1"), await provider.made_component("k-2")) == (None, None)
+    assert await provider.made_job("k-1") is None
+    assert await provider.made_components(["k-2"]) == [None]

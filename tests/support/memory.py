@@ -408,9 +408,9 @@ class MemoryProvider(Provider):
             reader=read_raw,
         )
 
-    async def made_component(self, key: str) -> Component | None:
+    async def made_components(self, keys: Sequence[str]) -> list[Component | None]:
         await checkpoint()
-        return self.state.components.get(self.state.keys.get(key, ("", ""))[1])
+        return [self.state.components.get(self.state.keys.get(key, ("", ""))[1]) for key in keys]
 
     async def link(self, job_id: str, components: Sequence[Component]) -> list[Component]:
         await checkpoint()

@@ -60,7 +60,7 @@ class Wrapping(Provider):
     claim_job = _passed_on("claim_job")
     beat_job = _passed_on("beat_job")
     upload = _passed_on("upload")
-    made_component = _passed_on("made_component")
+    made_components = _passed_on("made_components")
     link = _passed_on("link")
     page_components = _passed_on("page_components")
     get_component = _passed_on("get_component")

@@ -122,10 +122,12 @@ class ComponentCalls(Provider):
             if known.id != _wire.SERVER_LOCATION:
                 raise Unsupported("upload(location=)", hint="location='ftrack.server'", provider=self.name)
 
-    async def made_component(self, key: str) -> Component | None:
-        """Return the component that was uploaded under the key, if it is still there."""
-        there = await self._server.find(_component(self._server.id_of("file", key)))
-        return next(iter(there.read(0, _wire.component_of)), None)
+    async def made_components(self, keys: Sequence[str]) -> list[Component | None]:
+        """Return what was uploaded under each key, `None` where nothing is there: ids follow from keys."""
+        ids = [self._server.id_of("file", key) for key in keys]
+        wanted = Query("Component", _wire.COMPONENT, where=field("id").one_of(ids), limit=PAGE)
+        found = {one.id: one for one in (await self._server.find(wanted)).read(0, _wire.component_of)}
+        return [found.get(id_) for id_ in ids]
 
     # -- linking ---------------------------------------------------------------------------------------------
 

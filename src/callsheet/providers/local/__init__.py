@@ -344,9 +344,9 @@ class LocalProvider(Provider):
             total += size
         return _components.NewFile(key, request, file.name, total, None, frames)
 
-    async def made_component(self, key: str) -> Component | None:
-        """Return the component that was uploaded under the key, if it is still there."""
-        return await self._store.read(_components.made, key)
+    async def made_components(self, keys: Sequence[str]) -> list[Component | None]:
+        """Return what was uploaded under each key, `None` where nothing was, or it is gone."""
+        return await self._store.read(_components.made, keys)
 
     async def link(self, job_id: str, components: Sequence[Component]) -> list[Component]:
         """Attach the components as outputs, all or none.

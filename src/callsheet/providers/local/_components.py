@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, func, null, select
 from callsheet._errors import Conflict, NotFound
 from callsheet._models import Component, Position, Slice
 from callsheet.providers.local._database import Transaction
-from callsheet.providers.local._keys import Keys
+from callsheet.providers.local._keys import Keys, targets
 from callsheet.providers.local._queries import in_chunks, place
 from callsheet.providers.local._rows import LOCATION, component_of
 from callsheet.providers.local._schema import components, jobs, links
@@ -102,9 +102,11 @@ def find(db: Connection, key: str, request: str) -> Component | None:
     return found[target]
 
 
-def made(db: Connection, key: str) -> Component | None:
-    """Return the component that an upload with this key has made, if it is still there."""
-    return next(iter(get(db, Keys(db, [key]).targets()).values()), None)
+def made(db: Connection, keys: Sequence[str]) -> list[Component | None]:
+    """Return what an upload with each key has made, as far as it is still there."""
+    known = targets(db, keys)
+    found = get(db, list(known.values()))
+    return [found.get(known.get(key, "")) for key in keys]
 
 
 def _with_first_job() -> Select[Any]:

@@ -13,7 +13,7 @@ from callsheet._errors import Conflict
 from callsheet.providers.local._queries import in_chunks, insert_all
 from callsheet.providers.local._schema import keys
 
-__all__ = ["Keys", "request_hash", "used"]
+__all__ = ["Keys", "request_hash", "targets", "used"]
 
 
 # Made once: `json.dumps` makes one at each call.
@@ -31,6 +31,15 @@ def used(db: Connection, wanted: Iterable[str]) -> set[str]:
         key
         for chunk in in_chunks(wanted)
         for key in db.execute(select(keys.c.key).where(keys.c.key.in_(chunk))).scalars()
+    }
+
+
+def targets(db: Connection, wanted: Iterable[str]) -> dict[str, str]:
+    """Return the id of what was made under each of the keys that were used before."""
+    return {
+        key: target
+        for chunk in in_chunks(wanted)
+        for key, target in db.execute(select(keys.c.key, keys.c.target_id).where(keys.c.key.in_(chunk)))
     }
 
 

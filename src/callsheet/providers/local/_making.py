@@ -13,7 +13,7 @@ from callsheet._models import Job, JobState, NewJob
 from callsheet.providers.local import _components
 from callsheet.providers.local._database import Transaction
 from callsheet.providers.local._jobs import Row, get, missing_job, rows_by_id
-from callsheet.providers.local._keys import Keys, request_hash
+from callsheet.providers.local._keys import Keys, request_hash, targets
 from callsheet.providers.local._queries import insert_all
 from callsheet.providers.local._rows import ENDED, JOB_COLUMNS, job_of_mapping, json_text
 from callsheet.providers.local._schema import jobs
@@ -74,7 +74,7 @@ class Order:
 
 def made(db: Connection, tracker: str, key: str) -> Job | None:
     """Return the job that was made under the key, if it is still there."""
-    return next(iter(get(db, tracker, Keys(db, [key]).targets())), None)
+    return next(iter(get(db, tracker, list(targets(db, [key]).values()))), None)
 
 
 def create(transaction: Transaction, wanted: list[Order]) -> list[list[Job] | Exception]:
