@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Mount
 from callsheet.sandbox._frame import World
 from callsheet.sandbox.vidispine import (
     _acts,
+    _definition_calls,
     _file_calls,
     _imports,
     _item_calls,
@@ -21,11 +22,11 @@ from callsheet.sandbox.vidispine import (
     _notifications,
     _receiving,
     _shape_calls,
-    _storages,
+    _storage_calls,
     _system,
-    _tasks,
-    _users,
+    _user_calls,
 )
+from callsheet.sandbox.vidispine._definitions import Definitions
 from callsheet.sandbox.vidispine._door import Door
 from callsheet.sandbox.vidispine._engine import Engine
 from callsheet.sandbox.vidispine._errors import not_found
@@ -38,7 +39,6 @@ from callsheet.sandbox.vidispine._problems import Problems
 from callsheet.sandbox.vidispine._receiving import Transfers
 from callsheet.sandbox.vidispine._seed import PASSWORD, USER, plant
 from callsheet.sandbox.vidispine._storages import Storages
-from callsheet.sandbox.vidispine._tasks import Definitions
 from callsheet.sandbox.vidispine._users import Users
 from callsheet.sandbox.vidispine._values import Document
 
@@ -46,13 +46,13 @@ __all__ = ["Vidispine"]
 
 TABLES = (
     _system,
-    _users,
+    _user_calls,
     _notifications,
     _job_calls,
-    _tasks,
+    _definition_calls,
     _imports,
     _receiving,
-    _storages,
+    _storage_calls,
     _file_calls,
     _item_calls,
     _shape_calls,

@@ -16,7 +16,7 @@ __all__ = ["act"]
 NEW = {"number", "type", "user", "status", "priority", "data"}
 CHANGES = {
     *("ids", "status", "problem", "errorMessage", "data", "priority", "vanish"),
-    *("step", "steps", "totalSteps", "currentStep", "subJob"),
+    *("step", "steps", "totalSteps", "currentStep", "waiting", "subJob"),
 }
 MOST = 100_000
 
@@ -96,6 +96,7 @@ def change(part: Vidispine, job: Job, words: Mapping[str, Any]) -> None:
         put_step(part, job, step)
     job.total = words.get("totalSteps", job.total)
     job.current = words.get("currentStep", job.current)
+    job.waiting = words.get("waiting", job.waiting)
     job.sub_jobs = words.get("subJob", job.sub_jobs)
 
 

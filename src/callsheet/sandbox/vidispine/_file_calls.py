@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Callable, Iterator, Mapping
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.responses import FileResponse, RedirectResponse, Response
 
@@ -13,10 +10,11 @@ from callsheet.sandbox.vidispine import _answering
 from callsheet.sandbox.vidispine._answering import Reply
 from callsheet.sandbox.vidispine._asking import Call
 from callsheet.sandbox.vidispine._errors import file_exists, forbidden, invalid, not_found
+from callsheet.sandbox.vidispine._file_listing import list_files, write_file
 from callsheet.sandbox.vidispine._files import STATES, File
 from callsheet.sandbox.vidispine._imports import storage_for, tags_of
 from callsheet.sandbox.vidispine._receiving import more_to_come, receive
-from callsheet.sandbox.vidispine._values import Document, fields, read_fields
+from callsheet.sandbox.vidispine._values import fields, read_fields
 
 if TYPE_CHECKING:
     from callsheet.sandbox.vidispine._door import Table
@@ -26,15 +24,6 @@ __all__ = ["OPEN_TABLE", "TABLE"]
 LINK_MINUTES = 15
 LONGEST_LINK = 720
 
-SORTS: dict[str, Callable[[File], Any]] = {
-    "fileId": lambda file: int(file.id.rpartition("-")[2]),
-    "filename": lambda file: file.path,
-    "path": lambda file: file.path,
-    "size": lambda file: file.size,
-    "state": lambda file: file.state,
-    "timestamp": lambda file: file.timestamp,
-}
-
 
 class Bytes(FileResponse):
     """Sends a file in larger pieces than usual."""
@@ -42,85 +31,10 @@ class Bytes(FileResponse):
     chunk_size = 1024 * 1024
 
 
-async def list_files(call: Call) -> Reply:
-    """List files: by offset from 0, or by cursor."""
-    storage = call.request.path_params.get("storage")
-    if storage:
-        call.part.storages.get(storage)
-    checks = list(filters(call, storage))
-    found = ordered(
-        call, [each for each in call.part.files.by_id.values() if all(check(each) for check in checks)]
-    )
-    cursor = call.text("cursor")
-    first = call.number("start" if "start" in call.words else "first", 0)
-    if cursor:
-        first = 0 if cursor == "*" else int(cursor, 16) if cursor.isalnum() else 0
-    number = call.number("number", 10)
-    page = found[first : first + number]
-    if call.plain:
-        return _answering.lines(file.id for file in page)
-    document: Document = {"hits": len(found)} if call.flag("count", True) else {}
-    if page:
-        document["file"] = [write(call, file) for file in page]
-    if cursor and first + number < len(found):
-        document["nextCursor"] = f"{first + number:x}"
-    return document
-
-
-def filters(call: Call, storage: str | None) -> Iterator[Callable[[File], bool]]:
-    """Yield what a file must be."""
-    if storages := {storage} if storage else set(call.csv("storage")):
-        yield lambda file: file.storage in storages
-    for name in ("state", "id", "hash"):
-        if wanted := set(call.csv(name)):
-            yield one_of(attrgetter(name), wanted)
-    path, recursive = call.text("path").strip("/"), call.flag("recursive", True)
-    if path and not call.flag("wildcard"):
-        yield lambda file: file.path == path or file.path.startswith(f"{path}/")
-        if not recursive:
-            yield lambda file: "/" not in file.path.removeprefix(f"{path}/")
-    elif path:
-        yield lambda file: fnmatch.fnmatchcase(file.path, path)
-    if prefix := call.text("prefix"):
-        yield lambda file: file.path.startswith(prefix)
-    if not call.flag("includeOpen", True):
-        yield lambda file: file.state != "OPEN"
-
-
-def one_of(attribute: Callable[[File], str], wanted: set[str]) -> Callable[[File], bool]:
-    """Return the test for an attribute of a file."""
-    return lambda file: attribute(file) in wanted
-
-
-def ordered(call: Call, files: list[File]) -> list[File]:
-    """Sort files as a request says; by age, unless it says so.
-
-    Raises:
-        VidispineError: A field is unknown.
-    """
-    for clause in reversed(call.csv("sort")):
-        name, _, direction = clause.partition(" ")
-        if name not in SORTS:
-            raise invalid("sort", "files cannot be sorted by that", clause)
-        files = sorted(files, key=SORTS[name], reverse=direction.strip().lower() == "desc")
-    return files
-
-
-def write(call: Call, file: File) -> Document:
-    """Write a file as a request wants it."""
-    schemes, types = set(call.csv("scheme")), set(call.csv("methodType"))
-
-    def wanted(method: Mapping[str, str]) -> bool:
-        scheme = method["uri"].partition(":")[0]
-        return (not schemes or scheme in schemes) and (not types or method["type"] in types)
-
-    return call.part.files.document(file, item=call.flag("includeItem"), wanted=wanted)
-
-
 async def get_file(call: Call) -> Reply:
     """Return one file."""
     file = file_of(call)
-    return _answering.text(file.id) if call.plain else write(call, file)
+    return _answering.text(file.id) if call.plain else write_file(call, file)
 
 
 async def get_by_path(call: Call) -> Reply:
@@ -128,7 +42,7 @@ async def get_by_path(call: Call) -> Reply:
     file = call.part.files.at(call.part.storages.get(call.id("storage"))["id"], call.id("path"))
     if file is None:
         raise not_found("File", call.id("path"))
-    return write(call, file)
+    return write_file(call, file)
 
 
 async def read_file(call: Call) -> Reply:
@@ -164,7 +78,7 @@ async def create_file(call: Call) -> Reply:
     storage = call.request.path_params.get("storage") or document.get("storage") or call.part.storages.default
     path = free_path(call, call.part.storages.get(storage)["id"], document.get("path"))
     file = call.part.files.add(storage, path, state=state_of(document.get("state", "CLOSED")))
-    return _answering.text(file.id) if call.plain else write(call, file)
+    return _answering.text(file.id) if call.plain else write_file(call, file)
 
 
 async def upload_file(call: Call) -> Reply:
@@ -179,7 +93,7 @@ async def upload_file(call: Call) -> Reply:
     if done is None:
         return more_to_come(call)
     done.file.state = state_of(call.text("state", "CLOSED"))
-    return _answering.text(done.file.id) if call.plain else write(call, done.file)
+    return _answering.text(done.file.id) if call.plain else write_file(call, done.file)
 
 
 async def overwrite_file(call: Call) -> Reply:
@@ -188,7 +102,7 @@ async def overwrite_file(call: Call) -> Reply:
     done = await receive(call, file.storage, file=file)
     if done is None:
         return more_to_come(call)
-    return write(call, file)
+    return write_file(call, file)
 
 
 def free_path(call: Call, storage: str, path: str | None) -> str | None:
@@ -207,7 +121,7 @@ async def change_state(call: Call) -> Reply:
     """Put a file in another state."""
     file = file_of(call)
     file.state = state_of(call.id("state"))
-    return write(call, file)
+    return write_file(call, file)
 
 
 def state_of(state: str) -> str:
@@ -232,7 +146,7 @@ async def register_path(call: Call) -> Reply:
     storage = call.text("storage") or file.storage
     path = free_path(call, call.part.storages.get(storage)["id"], call.text("path"))
     call.part.files.move(file, storage, path or file.path)
-    return write(call, file)
+    return write_file(call, file)
 
 
 async def transfer_file(call: Call) -> Reply:
