@@ -114,11 +114,12 @@ class Copying:
 
     async def _made(self, wanted: dict[str, Output]) -> dict[str, Component]:
         """Return what was uploaded before, by its key: where hashes differ in kind, only the key tells."""
-        if not wanted:
-            return {}
+        target, keys = self.target.provider, list(wanted)
+        made: list[Component | None] = []
         with self.target.calling():
-            made = await self.target.provider.made_components(list(wanted))
-        return {key: one for key, one in zip(wanted, made, strict=True) if one is not None}
+            for start in range(0, len(keys), target.batch_size):
+                made += await target.made_components(keys[start : start + target.batch_size])
+        return {key: one for key, one in zip(keys, made, strict=True) if one is not None}
 
     def _key(self, output: Output) -> str:
         facts = [self.key, output.file.name, *((one.size, one.checksum or one.id) for one in output.content)]

@@ -392,14 +392,20 @@ async def test_frames_with_a_gap(rig: Rig, into: Wrapping, job: Job, tmp_path: P
 
 
 async def test_a_tracker_without_sequences(rig: Rig, other: Rig, job: Job, tmp_path: Path) -> None:
-    """Where no component can be made of frames, they are copied as files."""
-    (tmp_path / "a.1.exr").write_bytes(b"frame")
-    await rig.hand.jobs.attach(job, [FrameSequence(tmp_path / "a.%d.exr", 1, 1)])
+    """Where no component can be made of frames, they are copied as files, and found again as such."""
+    for number in range(5):
+        (tmp_path / f"a.{number}.exr").write_bytes(b"frame %d" % number)
+    await rig.hand.jobs.attach(job, [FrameSequence(tmp_path / "a.%d.exr", 0, 4)])
     await rig.finish(job)
-    plain = other.wrapped(capabilities=other.capabilities - {"upload(frames=)"})
+    plain = other.wrapped(capabilities=other.capabilities - {"upload(frames=)"}, batch_size=2)
     async with rig.another_client() as client, Client(plain) as shown:
         mirror = await client.jobs.mirror(job, into=shown)
-        assert await contents(shown, mirror) == {"a.1.exr": b"frame"}
+        outputs = {f"a.{number}.exr": b"frame %d" % number for number in range(5)}
+        assert await contents(shown, mirror) == outputs
+        assert await client.jobs.mirror(job, into=shown) == mirror
+        assert await contents(shown, mirror) == outputs
+    assert plain.made["upload"] == 5
+    assert [len(keys) for (keys,) in plain.arguments("made_components")] == [2, 2, 1]
 
 
 async def test_a_size_that_is_not_known(rig: Rig, into: Wrapping, job: Job) -> None:
