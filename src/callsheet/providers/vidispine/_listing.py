@@ -78,7 +78,10 @@ class ListingCalls(ImportCalls):
                 f"more jobs began at one moment than the {len(listed.jobs)} that the server lists at a time",
                 provider=self.name,
             )
-        return Slice(matching, place_of(page, after))
+        try:
+            return Slice(matching, place_of(page, after))
+        except ValueError as exc:
+            raise InvalidResponse(f"GET /API/job answered with {exc}", provider=self.name) from exc
 
     async def count_jobs(self, wanted: JobFilter) -> int:
         """Return the number that Vidispine tells; with a `*` in the filter, count page by page."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from callsheet._errors import Conflict, Denied, NotFound, ResponseError
 from callsheet._http._messages import Answer, error_for
+from callsheet.providers.vidispine._shape import text_of
 
 __all__ = ["error_of", "is_about"]
 
@@ -59,7 +60,7 @@ def _from_json(answer: Answer, text: str) -> ResponseError | None:
 
 def _error(answer: Answer, code: str, facts: Any) -> ResponseError:
     told = facts if isinstance(facts, Mapping) else {"message": facts}
-    message = ", ".join(f"{name}: {value}" for name, value in told.items() if value not in (None, ""))
+    message = str(told["message"]) if told.keys() == {"message"} else text_of(told)
     return error_for(answer, kind=_KINDS.get(code), code=code, message=message)
 
 
