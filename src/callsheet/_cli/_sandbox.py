@@ -17,6 +17,7 @@ def sandbox(
     jobs: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
     latency: Annotated[float, Parameter(validator=Number(gte=0))] = 0.0,
     seed: int | None = None,
+    s3: str | None = None,
 ) -> None:
     """Serve stand-ins of the trackers' servers until interrupted: for trying things out, and for tests.
 
@@ -25,11 +26,12 @@ def sandbox(
 
     Args:
         host: The address to listen on.
-        port: Where; 0 takes a free one.
+        port: Where; 0 takes a free one. S3 is on the next one.
         jobs: How many ready-made jobs each tracker has.
         latency: Milliseconds before each answer.
         seed: A number that makes all that is random repeatable.
+        s3: The URL of an S3 server to use instead of starting one.
     """
     from callsheet.sandbox import Settings, run
 
-    run(Settings(host=host, port=port, jobs=jobs, latency=latency, seed=seed))
+    run(Settings(host=host, port=port, jobs=jobs, latency=latency, seed=seed, s3=s3))

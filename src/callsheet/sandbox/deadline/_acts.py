@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from callsheet.sandbox.deadline._creating import make_job, template_text
@@ -123,7 +124,7 @@ def make(part: Deadline, words: Words) -> Any:
     for index in range(number):
         template = words.get("template") or template_text(f"{name} {index}" if number > 1 else name)
         wanted = {"template": template, "templateType": "JSON", "priority": words.get("priority", 50)}
-        made.append(make_job(part, queue, wanted, by).id)
+        made.append(make_job(part, queue, wanted, by, age=timedelta()).id)
     return {"jobs": made}
 
 
