@@ -6,8 +6,10 @@ import gzip
 import http.server
 import json
 import re
+import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from queue import Queue
 from typing import Any
 
@@ -17,7 +19,7 @@ import pytest
 from callsheet.sandbox import Sandbox
 from support.vidispinecalls import Archive, refusal
 
-UNKNOWN_JOB = {"notFound": {"type": "Job", "id": "VX-1000000", "context": None}}
+SAMPLES = Path(__file__).parents[1] / "wire" / "samples" / "vidispine"
 
 
 # -- who is asking -------------------------------------------------------------------------------------------
@@ -139,6 +141,26 @@ def test_errors_have_nine_members(archive: Archive) -> None:
         '"notYetImplemented":null,"conflict":null,"invalidInput":null,"licenseFault":null,'
         '"fileAlreadyExists":null,"notAuthorized":null}'
     )
+
+
+def test_answers_are_those_of_a_real_server(archive: Archive) -> None:
+    """An import into a placeholder is answered, member by member, as in what was recorded of a real one."""
+    item = archive.post("/import/placeholder?container=1", json={})["id"]
+    made = archive.ask("POST", f"/import/placeholder/{item}/container?uri=tests%2Fa.mov").text
+    job_id = json.loads(made)["jobId"]
+    ready, missing = (archive.ask("GET", f"/job/{each}").text for each in (job_id, "VX-1000000"))
+    recorded = {
+        name: (SAMPLES / f"{name}.json").read_text() for name in ("job_made", "job_ready", "not_found")
+    }
+    told = {"job_made": made, "job_ready": ready, "not_found": missing}
+    assert {name: normal(text) for name, text in told.items()} == {
+        name: normal(text) for name, text in recorded.items()
+    }
+
+
+def normal(text: str) -> str:
+    """Return a document without what differs from server to server."""
+    return re.sub(r"VX-\d+", "VX-n", re.sub(r"\d{4}-\d\d-\d\dT[\d:.]{12}\+0000", "then", text.strip()))
 
 
 def test_errors_in_plain_text(archive: Archive) -> None:
@@ -385,6 +407,20 @@ def test_nobody_to_tell_is_nobodys_trouble(archive: Archive, callsheet_sandbox: 
     job_id = archive.make()
     callsheet_sandbox.clock.advance(60)
     assert archive.job(job_id)["status"] == "FINISHED"
+
+
+def test_a_silent_listener_does_not_hold_the_end(archive: Archive) -> None:
+    """A sandbox ends while a callback of its is not answered, and leaves nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        with Sandbox() as other:
+            own = Archive(httpx.Client(base_url=other.url, auth=("admin", "admin"), verify=False))
+            with own.http:
+                own.post("/job/notification/", json=notification(url, "create"))
+                own.make()
+                line, _ = silent.accept()
+        with line:
+            assert line.makefile("rb").read().startswith(b"PUT / HTTP/1.1\r\n")
 
 
 def test_placeholders_tell_of_jobs_that_name_them(archive: Archive, listener: Any) -> None:
