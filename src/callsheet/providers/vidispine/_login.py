@@ -53,9 +53,15 @@ class Basic(Login):
 
 
 class Token(Login):
-    """A token that was got elsewhere; when it has expired, that was it."""
+    """A token that was got elsewhere; when it has expired, that was it.
+
+    Raises:
+        ConfigError: It holds what no header can.
+    """
 
     def __init__(self, token: Secret) -> None:
+        if not token.reveal().isascii() or not token.reveal().isprintable():
+            raise ConfigError("token: it holds characters that no token has")
         super().__init__(f"token {token.reveal()}")
 
 
