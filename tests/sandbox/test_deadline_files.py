@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -223,3 +225,39 @@ def test_the_server_ends_with_a_killed_sandbox() -> None:
         except httpx.TransportError:
             return
     pytest.fail("the S3 server goes on")
+
+
+def test_the_next_port_is_for_the_server() -> None:
+    """Where the sandbox has a port of its own choice, S3 is on the next one, which must be free."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1] - 1
+        with pytest.raises(OSError, match=f"{port}|{port + 1}"), Sandbox(port=port):
+            pytest.fail("the block must not begin")
+    with on_two_free_ports() as sandbox:
+        port = int(sandbox.url.rpartition(":")[2])
+        assert sandbox.environment["AWS_ENDPOINT_URL_S3"] == f"http://127.0.0.1:{port + 1}"
+
+
+def on_two_free_ports() -> Sandbox:
+    """Return a sandbox on a port whose next one is free, too, as far as one can tell."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as one:
+            port = one.getsockname()[1]
+            with suppress(OSError), socket.create_server(("127.0.0.1", port + 1)):
+                return Sandbox(port=port)
+
+
+def test_it_costs_other_vendors_nothing() -> None:
+    """A sandbox that is asked only about other trackers loads nothing of AWS's."""
+    code = """
+import json, sys, urllib.request
+from callsheet.sandbox import Sandbox
+with Sandbox(jobs=5) as sandbox:
+    operation = json.dumps([{"action": "query", "expression": "select id from Job"}]).encode()
+    headers = {"ftrack-user": "sandbox", "ftrack-api-key": "sandbox-key"}
+    request = urllib.request.Request(sandbox.environment["FTRACK_SERVER"] + "/api", operation, headers)
+    assert len(json.load(urllib.request.urlopen(request))[0]["data"]) == 5
+print(sorted({"botocore", "boto3", "moto", "flask", "yaml", "xxhash"} & set(sys.modules)))
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (answer.stdout, answer.stderr) == ("[]\n", "")
