@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import attrs
 import pytest
@@ -15,12 +14,14 @@ from callsheet import (
     File,
     IntegrityError,
     InvalidRequest,
+    InvalidResponse,
     Job,
     NotFound,
     Outcome,
     TransportError,
 )
 from callsheet.providers.vidispine import VidispineProvider
+from callsheet.providers.vidispine._files_wire import component_of
 from callsheet.providers.vidispine.file_details import VidispineFile, VidispineStorage
 from callsheet.sandbox import Sandbox
 from support.vidispinefiles import bytes_of, noise, sha1
@@ -30,11 +31,24 @@ MIB = 1 << 20
 DATA = "/API/file/*/data"
 
 
-async def several(client: Vidispine, number: int, **options: Any) -> list[Component]:
-    return [
-        await client.components.upload(File(b"%d" % index, name=f"{index}"), **options)
+@pytest.fixture(autouse=True)
+def stillness(sandbox: Sandbox) -> None:
+    """Time stands still unless it is moved: jobs stay as they were made."""
+    sandbox.clock.freeze()
+
+
+async def several(client: Vidispine, number: int, *, storage: str = "VX-1") -> list[Component]:
+    """Tell the server of files, which need not be there to be listed."""
+    server = client.provider._server
+    rows = [
+        await server.document(
+            await server.call(
+                "POST", "storage", storage, "file", content={"path": f"{index}", "state": "CLOSED"}
+            )
+        )
         for index in range(number)
     ]
+    return [component_of(row) for row in rows]
 
 
 async def imported(client: Vidispine, sandbox: Sandbox, data: bytes = b"movie") -> Job:
@@ -50,7 +64,7 @@ async def imported(client: Vidispine, sandbox: Sandbox, data: bytes = b"movie") 
 async def test_listing_files(client: Vidispine, sandbox: Sandbox) -> None:
     """Files are listed in the order of their making: of a storage, or all; in pages of any size."""
     one = await several(client, 12)
-    other = await several(client, 3, location="proxies")
+    other = await several(client, 3, storage="VX-2")
     for size in (1, 2, 5, 7, 100, None):
         assert await client.components.list(page_size=size).collect() == one + other
         there = await client.components.list(location="VX-2", page_size=size).collect()
@@ -77,7 +91,7 @@ async def gone(sandbox: Sandbox, client: Vidispine, part: Component) -> None:
     sandbox.clock.advance(3600)
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 5])
+@pytest.mark.parametrize("size", [1, 3])
 async def test_files_that_go_while_they_are_listed(client: Vidispine, sandbox: Sandbox, size: int) -> None:
     """What stays appears once each, though files before it go, and come, while it is listed."""
     parts = await several(client, 12)
@@ -111,6 +125,16 @@ async def test_servers_that_do_not_count(client: Vidispine, sandbox: Sandbox) ->
     sandbox.faults.add("edit", path="/API/storage/file", method="GET", remove=["/hits"])
     for size in (1, 3, 6, 7, 8):
         assert await client.components.list(page_size=size).collect() == parts
+
+
+async def test_answers_without_an_id(client: Vidispine, sandbox: Sandbox) -> None:
+    """What Vidispine answers without saying of what is never taken for a file or storage."""
+    sandbox.faults.add("answer", path="/API/file/*", body={})
+    sandbox.faults.add("answer", path="/API/storage/*", body={"type": "LOCAL"})
+    for call, id_ in ((client.components.get, "VX-1"), (client.locations.get, "VX-1")):
+        with pytest.raises(InvalidResponse, match=id_) as caught:
+            await call(id_)
+        assert caught.value.path == "$.id"
 
 
 async def test_files_that_are_not_there_yet(client: Vidispine, sandbox: Sandbox) -> None:

@@ -18,6 +18,7 @@ from callsheet import (
     FrameSequence,
     IntegrityError,
     InvalidRequest,
+    InvalidResponse,
     Job,
     JobState,
     NotFound,
@@ -43,6 +44,12 @@ from support.vidispinefiles import (
 
 Vidispine = Client[VidispineProvider]
 RAW = "/API/import/raw"
+
+
+@pytest.fixture(autouse=True)
+def stillness(sandbox: Sandbox) -> None:
+    """Time stands still unless it is moved: jobs stay as they were made."""
+    sandbox.clock.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -289,6 +296,21 @@ async def test_an_import_that_died_when_it_was_made(
     assert await client.jobs.create("x", files=[big], idempotency_key="first") == job
     assert await only(client) == job
     assert list(state_folder.iterdir()) == []
+
+
+async def test_a_resumed_import_of_unknown_outcome(client: Vidispine, sandbox: Sandbox, big: Path) -> None:
+    """If it is not known what the last request has done, the file is not sent anew: there is one job."""
+    await broken_off(client, sandbox, big)
+    sandbox.faults.add("garbled", path=RAW, nth=3)
+    sandbox.faults.add("status", path="/API/job*", nth=list(range(2, 20)), status=403)
+    with pytest.raises(InvalidResponse) as caught:
+        await client.jobs.create("x", files=[big], idempotency_key="k")
+    assert (caught.value.outcome, caught.value.idempotency_key) == (Outcome.UNKNOWN, "k")
+    assert indices(sandbox, RAW) == [7 * CHUNK, 8 * CHUNK, 9 * CHUNK]
+    sandbox.faults.clear()
+    job = await client.jobs.create("x", files=[big], idempotency_key="k")
+    assert len(indices(sandbox, RAW)) == 3
+    assert await only(client) == job
 
 
 async def test_a_transfer_that_is_dead(client: Vidispine, sandbox: Sandbox, big: Path) -> None:

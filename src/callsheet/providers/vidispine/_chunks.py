@@ -23,6 +23,7 @@ from callsheet._errors import (
     Denied,
     IntegrityError,
     NotFound,
+    Outcome,
     QuotaExceeded,
     RateLimited,
     ResponseError,
@@ -190,7 +191,8 @@ class _InChunks:
             try:
                 return await self._go_on(transfer, journal, identity)
             except ResponseError as error:
-                if isinstance(error, Unavailable | RateLimited | QuotaExceeded | Denied):
+                is_refusal = not isinstance(error, Unavailable | RateLimited | QuotaExceeded | Denied)
+                if error.outcome is not Outcome.NOT_DONE or not is_refusal:
                     raise
                 logger.info(
                     "%s: its transfer is dead, so it is sent from the start (%s)", self._file.name, error
@@ -209,7 +211,7 @@ class _InChunks:
     async def _resumed(self, records: list[dict[str, Any]]) -> _Transfer | None:
         """Return the transfer that an earlier call has begun, if the server still has it."""
         id_, key = (records[0].get("transfer"), records[0].get("key")) if records else (None, None)
-        noted = max((record.get("done", 0) for record in records), default=0)
+        noted = max((done for record in records if isinstance(done := record.get("done"), int)), default=0)
         if not isinstance(id_, str) or not isinstance(key, str):
             return None
         try:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from callsheet._errors import InvalidRequest, NotFound, Outcome, Unsupported
+from callsheet._errors import InvalidRequest, InvalidResponse, NotFound, Outcome, Unsupported
 from callsheet._files import File, FrameSequence
 from callsheet._http._download import Download
 from callsheet._http._resuming import Resuming
@@ -100,7 +100,7 @@ class ComponentCalls(Provider):
 
     async def _file(self, file_id: str) -> Row | None:
         try:
-            row = await self._server.read("file", file_id)
+            row = _named(await self._server.read("file", file_id), f"file {file_id}")
         except NotFound:
             return None
         return None if wire.is_gone(row) else row
@@ -192,12 +192,19 @@ class ComponentCalls(Provider):
             NotFound: There is none.
         """
         try:
-            return wire.location_of(await self._server.read("storage", name_or_id))
+            row = await self._server.read("storage", name_or_id)
+            return wire.location_of(_named(row, f"storage {name_or_id}"))
         except NotFound:
             named = [one for one in await self._storages() if one.name == name_or_id]
         if not named:
             raise NotFound(f"there is no location {name_or_id!r}", provider=self.name)
         return named[0]
+
+
+def _named(row: Row, what: str) -> Row:
+    if not isinstance(row.get("id"), str):
+        raise InvalidResponse(f"{what}: Vidispine answered without an id", path="$.id", provider="vidispine")
+    return row
 
 
 def _slice_of(found: Sequence[Component], after: Position | None, size: int) -> Slice[Component]:

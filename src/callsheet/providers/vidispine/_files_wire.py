@@ -68,13 +68,13 @@ def component_of(
         name: What it was called before it came; by default what its path says.
     """
     metadata = metadata_of(row)
-    size = row.get("size")
+    size = str(row.get("size"))
     return Component(
         id=row["id"],
         raw=row,
         reader=read_file,
         name=metadata.get(NAME) or name or _last(row.get("path")) or row["id"],
-        size=int(size) if isinstance(size, int | str) and int(size) >= 0 else None,
+        size=int(size) if size.isdecimal() else None,
         checksum=checksum_of(row.get("hash")),
         role=role,
         job_id=job_id,

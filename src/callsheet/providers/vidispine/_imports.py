@@ -362,7 +362,7 @@ def _destination(
         query=lambda _: query,
         find=partial(made_job, server),
         named="jobId",
-        wish=tuple(f"{name}={value}" for name, value in query if key not in value),
+        wish=tuple(f"{name}={value}" for name, value in query if value != f"{KEY}={key}"),
     )
 
 
