@@ -237,9 +237,10 @@ class Mirroring:
                 (found,) = await self._insist(lambda: source.get_jobs([self._job_id]))
             seen = found if found is not None and found.ended else seen
         problem = seen.problem
-        if seen.state is not JobState.DONE and problem is None and "problem" in source.capabilities:
+        if seen.state is not JobState.DONE and "problem" in source.capabilities:
             try:
-                problem = await self._insist(lambda: source.job_problem(self._job_id))
+                # It may tell more than the job itself does.
+                problem = await self._insist(lambda: source.job_problem(self._job_id)) or problem
             except CallsheetError as error:
                 logger.warning("job %s: why it ended so cannot be read: %s", self._job_id, error)
         if seen.state not in ENDS:

@@ -165,19 +165,21 @@ async def test_fields_that_an_answer_lacks(rig: Rig, into: Wrapping, job: Job) -
 
 
 async def test_a_problem_that_is_told_apart(rig: Rig, into: Wrapping, job: Job) -> None:
-    """Where the job itself does not say why it failed, the tracker is asked; if it cannot say, so be it."""
+    """The tracker is asked why a job failed, as it may know more than the job; if not, that has to do."""
     await rig.fail(job, "no licence")
     source = telling(rig, problem=None)
     async with Client(source) as client, Client(into) as shown:
         mirror = await client.jobs.mirror(job, into=shown)
         assert mirror.problem == "no licence"
+        source.on |= telling(rig, problem="1 of 1 tasks failed").on
+        assert (await client.jobs.mirror(job, into=shown)).problem == "no licence"
 
         async def refuse(real: Any, id_: str) -> str:
             raise Denied("not for you")
 
         source.on["job_problem"] = refuse
         mirror = await client.jobs.mirror(job, into=shown)
-    assert (mirror.state, mirror.problem) == (JobState.FAILED, None)
+    assert (mirror.state, mirror.problem) == (JobState.FAILED, "1 of 1 tasks failed")
 
 
 async def test_texts_that_no_tracker_can_store(rig: Rig, into: Wrapping, job: Job) -> None:
