@@ -15,6 +15,7 @@ import sys
 import textwrap
 import tomllib
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,13 @@ import callsheet
 import callsheet.abc
 import callsheet.providers.ftrack
 import callsheet.providers.local
+import callsheet.providers.vidispine
+from callsheet import Client, JobState
+from callsheet.abc import CAPABILITIES
+from callsheet.providers.deadline import DeadlineProvider
+from callsheet.providers.ftrack import FtrackProvider
+from callsheet.providers.local import LocalProvider
+from callsheet.providers.vidispine import IMPORT_TYPES, VidispineProvider
 from callsheet.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent
@@ -82,10 +90,17 @@ def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def servers(page: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let a vendor's page find a server of the sandbox's by that vendor's variables."""
-    if page.stem != "ftrack":
+    with found(monkeypatch) if page.stem in {"ftrack", "vidispine"} else nullcontext():
         yield
-        return
+
+
+@contextmanager
+def found(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let clients find a server of the sandbox's, whose jobs take no time and are looked at all the time."""
+    defaults = VidispineProvider.__init__.__kwdefaults__ or {}
     with Sandbox() as sandbox:
+        sandbox.configure("vidispine", step_seconds=0)
+        monkeypatch.setattr(VidispineProvider.__init__, "__kwdefaults__", defaults | {"watch_interval": 0.02})
         for name, value in sandbox.environment.items():
             monkeypatch.setenv(name, value)
         yield
@@ -111,6 +126,54 @@ async def test_blocks_run_in_order(page: Path, typed: dict[str, Any], servers: N
             await outcome
 
 
+JOBHELPER = [
+    *(
+        "getAllJobs",
+        "getAllImportJobs",
+        "getAllIngestJobs",
+        "getAllJobsForItem",
+        "getAllTranscodeJobsForItem",
+    ),
+    *("getAllNotifications", "getJob", "getJobProblem", "getProgress", "getTaskDefinition"),
+    *("removeTaskDefinition", "getTotalJobCount", "reRun", "updateJobPriority", "abort"),
+    *("userHasAccessToJob", "JobHelper"),
+]
+"""The methods of Portal's JobHelper, and how one makes it."""
+
+
+async def test_tables_of_calls_run(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call that the tables of Vidispine's page name in place of another client's can be made."""
+    tables = (ROOT / "docs" / "vidispine.md").read_text().partition("## From JobHelper")[2]
+    rows = re.findall(r"^\| `(.+?)` \| (?:`((?:await|\(await|portal\.).+?)`)?.* \|$", tables, re.MULTILINE)
+    olds, calls = [old for old, _ in rows], [call for _, call in rows if call]
+    methods = {re.split(r"\W", old.rpartition(").")[2])[0] for old in olds}
+    assert set(JOBHELPER) <= methods
+    assert len(calls) > 35
+    with found(monkeypatch):
+        async with callsheet.connect("vidispine:") as portal:
+            at_hand = await at_hand_in(portal)
+            for call in calls:
+                outcome = eval(compile(call, call, "eval", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), at_hand)
+                if inspect.iscoroutine(outcome):
+                    await outcome
+
+
+async def at_hand_in(portal: Client[Any]) -> dict[str, Any]:
+    """What the calls of those tables are about."""
+    job = await portal.jobs.wait(await portal.jobs.create("A001", files=["out.mov"]))
+    return {
+        "portal": portal,
+        "JobState": JobState,
+        "IMPORT_TYPES": IMPORT_TYPES,
+        "id": job.id,
+        "ended": await portal.jobs.wait(await portal.jobs.create("B", type="STUDIO_COMP")),
+        "item": job.item,
+        "empty": await portal.provider.create_placeholder("A002"),
+        "file": await portal.components.upload("out.mov"),
+        "task_id": (await portal.provider.task_definitions("STUDIO_PUBLISH"))[0].id,
+    }
+
+
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda block: block.place)
 def test_programs_run(program: Block, samples: Path) -> None:
     """A whole program on a page can be copied into a file and run."""
@@ -133,7 +196,35 @@ def test_reference_names_everything() -> None:
     own = {f"callsheet.abc.{name}" for name in callsheet.abc.__all__ if name not in callsheet.__all__}
     of_local = {f"callsheet.providers.local.{name}" for name in callsheet.providers.local.__all__}
     of_ftrack = {f"callsheet.providers.ftrack.{name}" for name in callsheet.providers.ftrack.__all__}
-    assert entries == public | own | of_local | of_ftrack
+    of_vidispine = {f"callsheet.providers.vidispine.{name}" for name in callsheet.providers.vidispine.__all__}
+    assert entries == public | own | of_local | of_ftrack | of_vidispine
+
+
+TRACKERS: dict[str, type[callsheet.abc.Provider]] = {
+    "local": LocalProvider,
+    "ftrack": FtrackProvider,
+    "Vidispine": VidispineProvider,
+    "Deadline": DeadlineProvider,
+}
+
+
+def test_table_of_trackers() -> None:
+    """What every tracker does is said once; the rest in a table, which says "no" where a provider does."""
+    page = (ROOT / "docs" / "trackers.md").read_text()
+    common, rest = (
+        page.partition("## How they do it")[0].split("Every tracker does this:")[1].split("The rest:")
+    )
+    everywhere = {
+        word for word in CAPABILITIES if all(word in kind.capabilities for kind in TRACKERS.values())
+    }
+    assert sorted(re.findall(r"`([^`]+)`", common)) == sorted(everywhere)
+    head, _, *rows = [line.strip("| ").split(" | ") for line in rest.splitlines() if line.startswith("|")]
+    assert head == ["call", *TRACKERS]
+    told = {word.strip("`"): [cell != "no" for cell in cells] for word, *cells in rows}
+    assert told == {
+        word: [word in kind.capabilities for kind in TRACKERS.values()] for word in CAPABILITIES - everywhere
+    }
+    assert len(rows) == len(told)
 
 
 def test_quickstart_names_every_extra() -> None:
