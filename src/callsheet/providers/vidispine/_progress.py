@@ -32,9 +32,10 @@ def progress_of(row: Mapping[str, Any], data: Mapping[str, str]) -> float | None
 
     Each step counts alike. A job that ended otherwise than well keeps what it had done.
     """
-    status, tasks = row["status"], tasks_of(row)
+    status = row["status"]
     if status in DONE:
         return 1.0
+    tasks = tasks_of(row)
     if status == "READY" and not tasks:
         return 0.0
     total = _number(row.get("totalSteps"))

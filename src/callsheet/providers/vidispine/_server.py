@@ -77,7 +77,7 @@ class Server:
     ) -> None:
         self.url = re.sub(r"/API$", "", url.rstrip("/"), flags=re.IGNORECASE)
         self.tracker = f"vidispine+{self.url}"
-        self.parameters = parameters
+        self.parameters: Parameters = parameters
         self._basic = Basic(user, password) if user and password is not None else None
         self._login = _login(self._basic, token, self._token if tokens else None)
         self.http = Http(

@@ -8,6 +8,8 @@ from typing import Any
 
 __all__ = ["entries", "floored", "pairs_of", "raised", "read_time", "text_of", "values", "write_time"]
 
+_TEXTS = {str}
+
 MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -25,6 +27,12 @@ def entries(found: Any) -> list[dict[str, Any]]:
 
 def pairs_of(found: Any) -> dict[str, str]:
     """Return the keys and values of a list of `{"key": ..., "value": ...}`; all of them are texts."""
+    try:
+        pairs = {entry["key"]: entry["value"] for entry in found or ()}
+        if {*map(type, pairs), *map(type, pairs.values())} <= _TEXTS:
+            return pairs
+    except (KeyError, TypeError):
+        pass  # not the usual shape, whose road is short
     return {
         str(entry["key"]): "" if entry.get("value") is None else str(entry["value"])
         for entry in entries(found)
@@ -41,6 +49,8 @@ def read_time(text: Any) -> datetime | None:
     if text is None:
         return None
     moment = datetime.fromisoformat(text)
+    if moment.tzinfo is UTC:
+        return moment
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 

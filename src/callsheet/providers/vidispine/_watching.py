@@ -96,7 +96,7 @@ class WatchingCalls(JobCalls):
                 everything |= await self._all(one)
             found |= everything
             made = [job.created_at for job in everything.values() if job.created_at is not None]
-            newest = max([*made, *([newest] if newest else [])], default=None)
+            newest = max(made if newest is None else [newest, *made], default=newest)
         elif len(ids) > FEW and not self._server.is_before(4, 10):
             found |= await self._all(JobFilter(newest_first=False), words=UNFINISHED)
         rest = [id_ for id_ in {*ids, *(last.unfinished if last else ())} if id_ not in found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 
@@ -98,6 +99,7 @@ _SERVERS = frozenset(
 _SERVERS_PATTERN = re.compile(rf"{OURS}|progress-|errorMessage(?:-|$)|transcode[A-Z]")
 
 
+@functools.lru_cache(maxsize=1000)
 def is_servers(key: str) -> bool:
     """Tell whether the key is one that Vidispine, or callsheet, writes for itself."""
     return key in _SERVERS or _SERVERS_PATTERN.match(key) is not None
