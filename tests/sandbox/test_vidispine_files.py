@@ -126,6 +126,35 @@ def test_wrong_chunks_are_refused(archive: Archive, headers: dict[str, str]) -> 
     assert archive.get("/storage/file") == {"hits": 0}
 
 
+@pytest.mark.parametrize(
+    "words", ["priority=URGENT", "jobmetadata=shot", "importTag=callsheet", "tag=callsheet"]
+)
+def test_wrong_words_take_no_bytes(archive: Archive, words: str) -> None:
+    """What is wrong with an import's words is told first: no file, no job, no place of a placeholder."""
+    item = archive.post("/import/placeholder?container=1", json={})["id"]
+    path = f"/import/placeholder/{item}/container"
+    for target in ("/import/raw", f"{path}/raw"):
+        status, told = archive.refused("POST", f"{target}?{words}", content=CLIP)
+        assert (status, len(told)) == (404 if "callsheet" in words else 400, 1)
+    assert archive.refused("POST", f"{path}?uri=a&{words}")[0] == status
+    assert (archive.get("/storage/file"), archive.ids()) == ({"hits": 0}, [])
+    assert archive.post(f"{path}?uri=a")["type"] == "PLACEHOLDER_IMPORT"
+
+
+def test_placeholders_take_documents(archive: Archive, callsheet_sandbox: Sandbox) -> None:
+    """A document names a placeholder's container by its URI, once; what else it may name is not done."""
+    item = archive.post("/import/placeholder?container=1", json={})["id"]
+    path = f"/import/placeholder/{item}"
+    archive.post("/storage/VX-1/file/data?path=a.mov", content=CLIP)
+    other = {"container": "file:///srv/originals/a.mov", "video": ["file:///srv/originals/a.mov"]}
+    assert archive.refused("POST", path, json=other) == (501, {"notYetImplemented": {}})
+    made = archive.post(path, json={"container": "file:///srv/originals/a.mov"})
+    assert ended(archive, callsheet_sandbox, made)["data"]["itemId"] == item
+    assert (
+        archive.refused("POST", path, json={"container": "file:///a"})[1]["invalidInput"]["context"] == "job"
+    )
+
+
 def test_half_a_chunk_is_none(archive: Archive, callsheet_sandbox: Sandbox) -> None:
     """A chunk whose sender breaks off counts for nothing, and is no trouble for the server."""
     chunk(archive, 0, 4000)

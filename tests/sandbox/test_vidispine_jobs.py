@@ -319,6 +319,28 @@ def test_other_programs_steer_jobs(archive: Archive, callsheet_sandbox: Sandbox)
     assert archive.job(job_id)["status"] == "DREAMING"
 
 
+def test_what_others_say_of_a_step_stays(archive: Archive, callsheet_sandbox: Sandbox) -> None:
+    """Progress that was set by hand does not go on by the clock, and a job that fails fails at its step."""
+    job_id = archive.upload(b"b" * 1000)["jobId"]
+    callsheet_sandbox.clock.advance(1.1)
+    progress = {"value": 900, "total": 1000, "unit": "bytes"}
+    callsheet_sandbox.act("vidispine", "jobs", ids=[job_id], step={"step": 200, "progress": progress})
+    callsheet_sandbox.clock.advance(0.1)
+    *_, task = archive.job(job_id)["log"]["task"]
+    assert (task["step"], task["status"], task["progress"]) == (200, "STARTED", progress)
+    callsheet_sandbox.act("vidispine", "jobs", ids=[job_id], status="FAILED_TOTAL", errorMessage="disk full")
+    *_, task = archive.job(job_id)["log"]["task"]
+    assert (task["status"], task["errorMessage"]) == ("FAILED_FATAL", "disk full")
+
+
+def test_priorities_of_the_future_can_be_sorted(archive: Archive, callsheet_sandbox: Sandbox) -> None:
+    """A priority that nobody knows is told as it is, and comes before all others."""
+    known = archive.make(query="priority=IMMEDIATE")
+    (ultra,) = callsheet_sandbox.act("vidispine", "new", priority="ULTRA")
+    assert archive.ids("sort=priority desc") == [ultra, known]
+    assert archive.job(ultra)["priority"] == "ULTRA"
+
+
 @pytest.mark.parametrize(
     ("action", "words", "named"),
     [
@@ -329,7 +351,8 @@ def test_other_programs_steer_jobs(archive: Archive, callsheet_sandbox: Sandbox)
         ("new", {"colour": "red"}, "colour"),
         ("jobs", {"status": "FINISHED"}, "ids"),
         ("jobs", {"ids": ["VX-9999"]}, "VX-9999"),
-        ("jobs", {"ids": ["VX-1"], "step": {"status": "STARTED"}}, "step"),
+        ("jobs", {"ids": ["VX-1"], "status": "HOLD", "step": {"status": "STARTED"}}, "step"),
+        ("jobs", {"ids": ["VX-1"], "status": "WAITING", "problem": {}}, "problem"),
     ],
 )
 def test_mistakes_in_steering_are_named(

@@ -70,6 +70,10 @@ def change_jobs(part: Vidispine, words: Mapping[str, Any]) -> list[Any]:
         raise ValueError("ids: a list of job ids is needed")
     if unknown := [each for each in ids if each not in part.jobs.by_id]:
         raise ValueError(f"ids: there is no job {unknown[0]}")
+    if any("step" not in step for step in steps_of(words)):
+        raise ValueError("step: the number of a step is needed")
+    if "problem" in words and "type" not in words["problem"]:
+        raise ValueError("problem: its type is needed")
     jobs = [part.jobs.by_id[each] for each in ids]
     for job in jobs:
         change(part, job, words)
@@ -79,6 +83,7 @@ def change_jobs(part: Vidispine, words: Mapping[str, Any]) -> list[Any]:
 def change(part: Vidispine, job: Job, words: Mapping[str, Any]) -> None:
     """Change one job."""
     job.turn += 1
+    job.begun = job.until = None
     if words.get("vanish"):
         part.jobs.remove(job)
         return
@@ -92,7 +97,7 @@ def change(part: Vidispine, job: Job, words: Mapping[str, Any]) -> None:
         part.problems.add(problem["type"], problem.get("data", {}), job)
     if "steps" in words:
         job.tasks = []
-    for step in words.get("steps", [words["step"]] if "step" in words else []):
+    for step in steps_of(words):
         put_step(part, job, step)
     job.total = words.get("totalSteps", job.total)
     job.current = words.get("currentStep", job.current)
@@ -108,7 +113,10 @@ def put(part: Vidispine, job: Job, status: str, problem: str | None) -> None:
     elif status in ENDED:
         if not job.tasks and status != "ABORTED":
             part.engine.start(job)
-        part.engine.end(job, status, problem)
+        if status == "FAILED_TOTAL":
+            part.engine.fail(job, problem)
+        else:
+            part.engine.end(job, status, problem)
     elif status == "STARTED":
         part.engine.start(job) if not job.tasks else part.engine.resume(job)
     else:
@@ -117,14 +125,13 @@ def put(part: Vidispine, job: Job, status: str, problem: str | None) -> None:
         part.notifications.tell(job, "UPDATE")
 
 
-def put_step(part: Vidispine, job: Job, step: Mapping[str, Any]) -> None:
-    """Put a step in a job's log, or change the last one there with its number and attempts.
+def steps_of(words: Mapping[str, Any]) -> list[Any]:
+    """Return the steps that are to be put in a log."""
+    return list(words.get("steps", [words["step"]] if "step" in words else []))
 
-    Raises:
-        ValueError: It has no number.
-    """
-    if "step" not in step:
-        raise ValueError("step: the number of a step is needed")
+
+def put_step(part: Vidispine, job: Job, step: Mapping[str, Any]) -> None:
+    """Put a step in a job's log, or change the last one there with its number and attempts."""
     wanted = {"attempts": 0, **step}
     for task in reversed(job.tasks):
         if (task["step"], task["attempts"]) == (wanted["step"], wanted["attempts"]):

@@ -55,7 +55,7 @@ class Engine:
     def complete(self, job: Job) -> None:
         """Do at once all that can be done, and end the job well."""
         job.turn += 1
-        if not job.tasks:
+        if not job.tasks or job.total is None:
             self.start(job)
         while not job.ended:
             try:
@@ -73,6 +73,12 @@ class Engine:
             job.data["errorMessage"] = problem
         self._part.problems.leave(job)
         self._part.notifications.tell(job, "STOP")
+
+    def fail(self, job: Job, problem: str | None) -> None:
+        """Let a job fail at the step it is at."""
+        if job.tasks:
+            job.tasks[-1].update(status="FAILED_FATAL", **({"errorMessage": problem} if problem else {}))
+        self.end(job, "FAILED_TOTAL", problem)
 
     def abort(self, job: Job, *, cleanup: bool) -> None:
         """Ask a job to end; what has ended, or was asked before, stays as it is."""
@@ -130,8 +136,7 @@ class Engine:
         try:
             self._step(job)
         except WorkFailed as failure:
-            job.tasks[-1].update(status="FAILED_FATAL", errorMessage=str(failure))
-            self.end(job, "FAILED_TOTAL", str(failure))
+            self.fail(job, str(failure))
         self._plan_step(job)
 
     def _step(self, job: Job) -> None:

@@ -9,11 +9,11 @@ from urllib.parse import quote, unquote
 
 from callsheet.sandbox.vidispine._answering import Reply
 from callsheet.sandbox.vidispine._asking import Call
-from callsheet.sandbox.vidispine._errors import invalid, not_found
+from callsheet.sandbox.vidispine._errors import invalid, not_found, not_implemented
 from callsheet.sandbox.vidispine._items import Item
 from callsheet.sandbox.vidispine._jobs import write_job
 from callsheet.sandbox.vidispine._receiving import Transfer, more_to_come, receive
-from callsheet.sandbox.vidispine._values import number
+from callsheet.sandbox.vidispine._values import Document
 
 if TYPE_CHECKING:
     from callsheet.sandbox.vidispine._door import Table
@@ -25,10 +25,10 @@ SLOTS = ("container", "video", "audio", "binary")
 
 async def import_raw(call: Call) -> Reply:
     """Import the bytes of the request, or a chunk of them, as a new item."""
-    transfer = await receive(call, storage_for(call))
+    tags, transfer = tags_of(call), await receive(call, storage_for(call))
     if transfer is None:
         return more_to_come(call)
-    return call.part.jobs.asked(call, "RAW_IMPORT", received(call, transfer), **tags_of(call))
+    return call.part.jobs.asked(call, "RAW_IMPORT", received(call, transfer), **tags)
 
 
 async def ask_passkey(call: Call) -> Reply:
@@ -84,39 +84,34 @@ async def import_to_placeholder(call: Call) -> Reply:
     item, component = slot_of(call)
     if not call.text("uri") and not call.text("fileId"):
         raise invalid("uri", "Either a URI or a file id is required")
-    data = {**item_data(item), **source(call)}
-    taken(item, component)
-    return call.part.jobs.asked(call, "PLACEHOLDER_IMPORT", data, **placed(call, component))
+    return fill_slot(call, item, component, source(call))
 
 
 async def import_raw_to_placeholder(call: Call) -> Reply:
     """Import a component of a placeholder by its bytes."""
     item, component = slot_of(call)
+    tags_of(call)
     transfer = await receive(call, storage_for(call))
     if transfer is None:
         return more_to_come(call)
-    data = {**item_data(item), **received(call, transfer)}
-    taken(item, component)
-    return call.part.jobs.asked(call, "PLACEHOLDER_IMPORT", data, **placed(call, component))
+    return fill_slot(call, item, component, received(call, transfer))
 
 
 async def import_placeholder_bulk(call: Call) -> Reply:
-    """Import a placeholder's container by a document that names its URI or file."""
+    """Import a placeholder's container by a document; the other components it may name are not done here."""
     item, document = call.part.items.get(call.id("item")), await call.document()
-    wanted: Any = document.get("container") or next(iter(document.get("component") or []), None) or {}
-    if not isinstance(wanted, dict) or not (wanted.get("uri") or wanted.get("fileId")):
-        raise invalid("body", "Either a URI or a file id is required")
-    told = {"sourceUri": encoded(wanted["uri"])} if wanted.get("uri") else {"sourceFileId": wanted["fileId"]}
-    taken(item, "container")
-    data = {**item_data(item), **told}
-    return call.part.jobs.asked(call, "PLACEHOLDER_IMPORT", data, **placed(call, "container"))
+    uri = document.get("container")
+    if not isinstance(uri, str) or len(document) > 1:
+        raise not_implemented()
+    check_slot(item, "container")
+    return fill_slot(call, item, "container", {"sourceUri": encoded(uri)})
 
 
 async def adopt_file(call: Call) -> None:
     """Make a file that is there a placeholder's component, without a job."""
     item, component = slot_of(call)
     file = call.part.files.get(call.id("file"))
-    taken(item, component)
+    item.slots[component] -= 1
     shape = next(iter(call.part.items.shapes_of(item)), None) or call.part.items.add_shape(item, ["original"])
     call.part.items.put_file(shape, component, file)
 
@@ -195,11 +190,6 @@ def tags_of(call: Call) -> dict[str, Any]:
     return {"tag": call.text("importTag") or "original", "tags": tags}
 
 
-def placed(call: Call, component: str) -> dict[str, Any]:
-    """Return what a job for a placeholder's component works with."""
-    return {**tags_of(call), "component": component, "joins": True}
-
-
 def slot_of(call: Call) -> tuple[Item, str]:
     """Return the item and the type of component that the path names.
 
@@ -207,16 +197,27 @@ def slot_of(call: Call) -> tuple[Item, str]:
         VidispineError: There is no such item, or no component of that type is wanted any more.
     """
     item, component = call.part.items.get(call.id("item")), call.id("component")
-    if component not in SLOTS or not (item.slots or {}).get(component):
-        word = f"{component.upper()}_COMPONENT"
-        raise invalid("job", "No more components of that type is accepted", word)
+    check_slot(item, component)
     return item, component
 
 
-def taken(item: Item, component: str) -> None:
-    """Count a component that is on its way."""
-    slots = item.slots or {}
-    slots[component] = number(component, slots.get(component, 1)) - 1
+def check_slot(item: Item, component: str) -> None:
+    """See that an item waits for a component of a type.
+
+    Raises:
+        VidispineError: It does not.
+    """
+    if not item.slots.get(component):
+        word = f"{component.upper()}_COMPONENT"
+        raise invalid("job", "No more components of that type is accepted", word)
+
+
+def fill_slot(call: Call, item: Item, component: str, told: dict[str, str]) -> Document:
+    """Make the job that imports a component of a placeholder."""
+    inputs = {**tags_of(call), "component": component, "joins": True}
+    document = call.part.jobs.asked(call, "PLACEHOLDER_IMPORT", {**item_data(item), **told}, **inputs)
+    item.slots[component] -= 1
+    return document
 
 
 def item_data(item: Item) -> dict[str, str]:

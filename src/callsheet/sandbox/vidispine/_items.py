@@ -54,7 +54,7 @@ class Item:
     Attributes:
         owner: Who made it.
         metadata: Time spans, as they were given.
-        slots: How many components of each type may still be imported; None where no one counts.
+        slots: How many components of each type are still to be imported.
         access: Documents of who may do what besides the owner.
     """
 
@@ -62,7 +62,7 @@ class Item:
     owner: str
     created: datetime
     metadata: list[Document]
-    slots: dict[str, int] | None = None
+    slots: dict[str, int] = attrs.field(factory=dict)
     access: list[Document] = attrs.field(factory=list)
 
 
@@ -98,7 +98,7 @@ class Items:
     def add(self, owner: str, metadata: Document | None = None, slots: dict[str, int] | None = None) -> Item:
         """Make an item."""
         identity, now = self._part.new_id("item"), self._part.now()
-        item = Item(id=identity, owner=owner, created=now, metadata=[], slots=slots)
+        item = Item(id=identity, owner=owner, created=now, metadata=[], slots=slots or {})
         item.metadata = spans(metadata or {}) or [{"start": "-INF", "end": "+INF", "field": []}]
         self.by_id[identity] = item
         return item

@@ -25,7 +25,8 @@ SORTS: dict[str, Callable[[Job], Any]] = {
     "state": lambda job: job.status,
     "user": lambda job: job.user,
     "startTime": lambda job: job.started,
-    "priority": lambda job: PRIORITIES.index(job.priority),
+    # A priority of the future comes before all others.
+    "priority": lambda job: PRIORITIES.index(job.priority) if job.priority in PRIORITIES else len(PRIORITIES),
 }
 
 

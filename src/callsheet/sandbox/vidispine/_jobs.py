@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from callsheet.sandbox.vidispine import Vidispine
     from callsheet.sandbox.vidispine._asking import Call
 
-__all__ = ["ENDED", "PRIORITIES", "Job", "Jobs", "write_job"]
+__all__ = ["ENDED", "PRIORITIES", "RUNNING", "Job", "Jobs", "check_words", "priority_of", "write_job"]
 
 RUNNING = ("READY", "STARTED", "VIDINET_JOB", "WAITING", "HOLD", "ABORTED_PENDING", "ABORT_PENDING")
 ENDED = ("FINISHED", "FINISHED_WARNING", "FAILED_TOTAL", "ABORTED")
@@ -161,6 +161,16 @@ class Jobs:
         del self.by_id[job.id]
         self._part.problems.leave(job)
         self.aliases = {alias: identity for alias, identity in self.aliases.items() if identity != job.id}
+
+
+def check_words(call: Call) -> None:
+    """See that a request's words will do for a job, before anything else is done.
+
+    Raises:
+        VidispineError: They will not.
+    """
+    call.metadata()
+    priority_of(call, "MEDIUM")
 
 
 def priority_of(call: Call, default: str) -> str:

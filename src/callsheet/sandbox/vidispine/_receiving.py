@@ -15,6 +15,7 @@ from callsheet.sandbox.vidispine._answering import Reply
 from callsheet.sandbox.vidispine._asking import Call
 from callsheet.sandbox.vidispine._errors import invalid, not_found
 from callsheet.sandbox.vidispine._files import File
+from callsheet.sandbox.vidispine._jobs import check_words
 from callsheet.sandbox.vidispine._values import Document, number
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ async def receive(
         VidispineError: The chunk will not do.
     """
     files, head = call.part.files, Head.read(call)
+    check_words(call)
     name, filename = call.text("transferId") or secrets.token_hex(8), call.text("filename")
     arriving = files.scratch(secrets.token_hex(8))
     try:

@@ -63,6 +63,8 @@ def plant_job(part: Vidispine, number: int) -> None:
         part.engine.go(job)
     else:
         part.engine.start(job)
-        problem = "The media could not be read" if state == "FAILED_TOTAL" else None
-        part.engine.end(job, state, problem)
+        if state == "FAILED_TOTAL":
+            part.engine.fail(job, "The media could not be read")
+        else:
+            part.engine.complete(job)
         job.finished = started + timedelta(minutes=5)
