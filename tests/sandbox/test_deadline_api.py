@@ -281,6 +281,15 @@ def test_parameter_definitions_are_the_templates(still_farm: Farm) -> None:
     assert told == {"jobParameterDefinitions": definitions}
 
 
+def test_a_queues_environments_define_parameters(still_farm: Farm) -> None:
+    """A job may be given what the environments of its queue ask for, and has their defaults else."""
+    for given, expected in (({"Packages": {"string": "maya"}}, "maya"), ({}, "")):
+        job_id = still_farm.job(queueId=OTHER_QUEUE, parameters=given)
+        told = still_farm.call("GetJob", queueId=OTHER_QUEUE, jobId=job_id)
+        assert told["parameters"] == {"Packages": {"string": expected}}
+    assert "parameters" not in still_farm.call("GetJob", jobId=still_farm.job())
+
+
 def test_a_full_queue_takes_no_more(callsheet_sandbox: Sandbox, still_farm: Farm) -> None:
     """One job more than a queue may have is refused with the status for quotas, and is not made."""
     callsheet_sandbox.configure("deadline", job_quota=1)

@@ -24,7 +24,10 @@ EMPTY_TEMPLATE: Words = {
     "steps": [{"name": "Step", "script": {"actions": {"onRun": {"command": "true"}}}}],
 }
 
-CHOSEN = ("storageProfileId", "maxFailedTasksCount", "maxRetriesPerTask", "maxWorkerCount", "sourceJobId")
+CHOSEN = (
+    *("storageProfileId", "maxFailedTasksCount", "maxRetriesPerTask", "maxWorkerCount", "sourceJobId"),
+    "targetTaskRunStatus",
+)
 INHERITED = ("parameters", "attachments", "storageProfileId")
 DEFAULTS = {"maxFailedTasksCount": 100, "maxRetriesPerTask": 5}
 
@@ -51,39 +54,20 @@ def create_job(part: Deadline, words: Words, caller: Caller) -> Words:
 def make_job(part: Deadline, queue: Queue, words: Words, by: str, age: timedelta | None = None) -> Job:
     """Make a job; its steps follow when the time for that has come, at once if it has an age already."""
     template = words["template"], words["templateType"]
+    definitions: list[Document] = []
+    plan, problem = None, ""
     try:
-        document: Document | None = templates.parse(*template)
-        plan = templates.plan(document or {}, words.get("parameters", {}))
-        problem = ""
+        document = templates.parse(*template)
+        definitions = document.get("parameterDefinitions") or []
+        surroundings = [
+            templates.parse(each["template"], each["templateType"]) for each in queue.environments
+        ]
+        plan = templates.plan(document, words.get("parameters", {}), surroundings)
     except templates.InvalidTemplate as exc:
-        document, plan, problem = None, None, str(exc)
-    now = part.world.clock.now()
-    chosen = {name: words[name] for name in CHOSEN if name in words}
-    told: Document = {
-        "farmId": queue.farm.id,
-        "queueId": queue.id,
-        "jobId": part.new_id("job"),
-        "name": words.get("nameOverride") or (plan.name if plan else "job"),
-        "lifecycleStatus": "CREATE_IN_PROGRESS",
-        "lifecycleStatusMessage": "",
-        "priority": words["priority"],
-        "createdAt": stamp(now - (age or timedelta())),
-        "createdBy": by,
-        "taskRunStatus": "PENDING",
-        "taskRunStatusCounts": no_tasks(),
-        "taskFailureRetryCount": 0,
-        **DEFAULTS,
-        **chosen,
-    }
-    if description := words.get("descriptionOverride") or (plan and plan.description):
-        told["description"] = description
-    if parameters := plan.parameters if plan else words.get("parameters"):
-        told["parameters"] = parameters
-    if "attachments" in words:
-        told["attachments"] = {"fileSystem": "COPIED", **words["attachments"]}
-    if "targetTaskRunStatus" in words:
-        told["targetTaskRunStatus"] = words["targetTaskRunStatus"]
-    job = Job(queue, told, template, (document or {}).get("parameterDefinitions") or [])
+        problem = str(exc)
+    made = {"createdAt": stamp(part.world.clock.now() - (age or timedelta())), "createdBy": by}
+    told = {"jobId": part.new_id("job"), **made, **_words_of(queue, words, plan)}
+    job = Job(queue, told, template, definitions)
     part.store.add(job)
     if words.get("tags"):
         part.store.tags[part.arn_of_job(job)] = dict(words["tags"])
@@ -98,6 +82,29 @@ def make_job(part: Deadline, queue: Queue, words: Words, by: str, age: timedelta
     else:
         created()
     return job
+
+
+def _words_of(queue: Queue, words: Words, plan: templates.Plan | None) -> Document:
+    """Return what a new job tells of itself, besides who made it and when."""
+    optional = {
+        "description": words.get("descriptionOverride") or (plan and plan.description),
+        "parameters": plan.parameters if plan else words.get("parameters"),
+        "attachments": words.get("attachments") and {"fileSystem": "COPIED", **words["attachments"]},
+    }
+    return {
+        "farmId": queue.farm.id,
+        "queueId": queue.id,
+        "name": words.get("nameOverride") or (plan.name if plan else "job"),
+        "lifecycleStatus": "CREATE_IN_PROGRESS",
+        "lifecycleStatusMessage": "",
+        "priority": words["priority"],
+        "taskRunStatus": "PENDING",
+        "taskRunStatusCounts": no_tasks(),
+        "taskFailureRetryCount": 0,
+        **DEFAULTS,
+        **{name: words[name] for name in CHOSEN if name in words},
+        **{name: value for name, value in optional.items() if value},
+    }
 
 
 def _expand(part: Deadline, job: Job, plan: templates.Plan | None, problem: str) -> None:

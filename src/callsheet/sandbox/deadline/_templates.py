@@ -9,7 +9,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -90,8 +90,15 @@ def parse(text: str, kind: str) -> dict[str, Any]:
     return document
 
 
-def plan(document: Mapping[str, Any], given: Mapping[str, Any]) -> Plan:
+def plan(
+    document: Mapping[str, Any], given: Mapping[str, Any], surroundings: Sequence[Mapping[str, Any]] = ()
+) -> Plan:
     """Make a plan of a template and the parameters given for it.
+
+    Args:
+        document: The template.
+        given: Values by the names of parameters, as the service tells them.
+        surroundings: Templates of the environments of its queue; they define parameters, too.
 
     Raises:
         InvalidTemplate: Something in it, or a parameter, is missing or wrong.
@@ -101,7 +108,12 @@ def plan(document: Mapping[str, Any], given: Mapping[str, Any]) -> Plan:
         raise InvalidTemplate(f"specificationVersion: {version!r} is not known")
     if not document.get("name") or not document.get("steps"):
         raise InvalidTemplate("name and steps are required")
-    parameters = _parameters(document.get("parameterDefinitions") or [], given)
+    definitions = {
+        definition.get("name", ""): definition
+        for each in (*surroundings, document)
+        for definition in each.get("parameterDefinitions") or []
+    }
+    parameters = _parameters(definitions.values(), given)
     texts = {name: _text(value) for name, value in parameters.items()}
     steps = [_step(words, texts) for words in document["steps"]]
     names = [step.name for step in steps]
@@ -120,7 +132,7 @@ def plan(document: Mapping[str, Any], given: Mapping[str, Any]) -> Plan:
     )
 
 
-def _parameters(definitions: list[dict[str, Any]], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _parameters(definitions: Iterable[dict[str, Any]], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for definition in definitions:
         name, tag = definition.get("name", ""), TAGS.get(definition.get("type", ""))
