@@ -49,8 +49,10 @@ def matching(call: Call) -> list[Job]:
     Raises:
         VidispineError: A value of a filter will not do.
     """
-    checks = list(filters(call))
-    return [job for job in call.part.jobs.by_id.values() if all(check(job) for check in checks)]
+    jobs = list(call.part.jobs.by_id.values())
+    for check in filters(call):
+        jobs = list(filter(check, jobs))
+    return jobs
 
 
 def filters(call: Call) -> Iterator[Callable[[Job], bool]]:

@@ -15,7 +15,7 @@ Document = dict[str, Any]
 
 def stamp(time: datetime) -> str:
     """Write a moment: to the millisecond, with a zone that has no colon."""
-    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03}+0000"
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "+0000")
 
 
 def whole(time: datetime) -> datetime:
