@@ -20,14 +20,17 @@ import anyio.to_thread
 import httpx
 from anyio.lowlevel import checkpoint
 
-from callsheet import Client, File, Job, JobState, NewJob
+from callsheet import CallsheetError, Client, Conflict, File, Job, JobState, NewJob, ResponseError
 from callsheet.abc import CAPABILITIES, Action, Provider
+from callsheet.providers.deadline import DeadlineProvider
 from callsheet.providers.ftrack import FtrackProvider, create, query
 from callsheet.providers.local import LocalProvider
 from callsheet.providers.vidispine import VidispineProvider
 from callsheet.sandbox import Sandbox
-from support import FULL
+from faultserver import FaultServer
+from support import FULL, deadlinehand
 from support.memory import MemoryProvider, MemoryTracker, NarrowProvider
+from support.s3store import Store
 from support.vidispinehand import VidispineHand
 from support.wrapping import Wrapping, wrap
 
@@ -44,12 +47,19 @@ class Rig(ABC):
         default_type: The type of a job that was given none.
         keeps_keys: Whether a key stays used when its job is deleted.
         json_attributes: Whether attributes may be any JSON, not just texts.
+        finds_empty: Whether jobs can be found by an attribute that is an empty text or list.
         lists_unknown: Whether jobs can be listed by the state UNKNOWN.
         keeps_times: Whether a job tells when it was changed last.
         keeps_sources: Whether a rerun is known as one later on, too.
         keys_of_all: Whether a key makes one job also for callers who use it at the same moment.
         one_file: Whether a job begins with one file at most.
         reruns_for_others: Whether a rerun is its job's own user's, whoever asks for it.
+        acts_for_others: Whether a client can act for another user.
+        lists_all_components: Whether components can be listed without naming a job.
+        runs_jobs: Whether jobs run by the tracker's own workers, which alone set them running.
+        begins: States in which a job may be made.
+        always: Fields that a job always has.
+        reused: What a key is refused with that was used for another request.
         crowd: Jobs enough for a crowd.
         is_admin: Whether `user` may do everything with all jobs.
         strangers_may: What others may do with a job.
@@ -65,12 +75,19 @@ class Rig(ABC):
     default_type: ClassVar[str | None] = None
     keeps_keys: ClassVar[bool] = True
     json_attributes: ClassVar[bool] = True
+    finds_empty: ClassVar[bool] = True
     lists_unknown: ClassVar[bool] = True
     keeps_times: ClassVar[bool] = True
     keeps_sources: ClassVar[bool] = True
     keys_of_all: ClassVar[bool] = True
     one_file: ClassVar[bool] = False
     reruns_for_others: ClassVar[bool] = True
+    acts_for_others: ClassVar[bool] = True
+    lists_all_components: ClassVar[bool] = True
+    runs_jobs: ClassVar[bool] = False
+    begins: ClassVar[frozenset[JobState]] = frozenset(JobState) - {JobState.UNKNOWN}
+    always: ClassVar[frozenset[str]] = frozenset()
+    reused: ClassVar[type[CallsheetError]] = Conflict
     crowd: ClassVar[int] = 2000
     is_admin: ClassVar[bool] = False
     strangers_may: ClassVar[tuple[Action, ...]] = ("view",)
@@ -154,6 +171,10 @@ class Rig(ABC):
         """Let the job put out files, contents by name; return those that it did put out."""
         await self.hand.jobs.attach(job, [File(content, name=name) for name, content in outputs.items()])
         return outputs
+
+    def told(self, problem: str) -> str:
+        """Return what the tracker makes of the reason that a job failed for."""
+        return problem
 
     async def cancel(self, job: Job) -> Job:
         """Cancel the job from elsewhere."""
@@ -389,6 +410,75 @@ class VidispineRig(Rig):
         return await anyio.to_thread.run_sync(lambda: httpx.get(url).raise_for_status().content)
 
 
+class DeadlineRig(Rig):
+    """A queue of a farm of the sandbox's, without workers: jobs do what the test says.
+
+    Each comes from a template of one task, if the test gives none.
+    """
+
+    kind = DeadlineProvider
+    capabilities = CAPABILITIES - {
+        *("create(user=)", "create(item=)", "create(type=)", "create(attributes=)"),
+        *("update(progress=)", "update(message=)", "update(problem=)", "update(attributes=)"),
+        *("list(types=)", "list(item=)"),
+        *("delete", "attach", "upload", "components.delete", "track", "mirror(into=)"),
+    }
+    atomic = False
+    json_attributes = False
+    reruns_for_others = False
+    strangers_may = ()
+    finds_empty = False
+    acts_for_others = False
+    lists_all_components = False
+    crowd = 500
+    runs_jobs = True
+    begins = frozenset({JobState.QUEUED, JobState.PAUSED})
+    always = frozenset({"priority"})
+    reused = ResponseError  # a ValidationException, which Deadline has for much else too
+    fresh: ClassVar[Mapping[str, Any]] = {"priority": 50, "progress": 0.0}
+    user = f"{deadlinehand.ARN}sandbox"
+    users = tuple(f"{deadlinehand.ARN}{name}" for name in ("bob", "jane", "ada"))
+
+    async def __aenter__(self) -> Self:
+        bucket = self._stack.enter_context(FaultServer(Store().play))
+        self.sandbox = self._stack.enter_context(Sandbox(s3=bucket.url))
+        self._stack.enter_context(deadlinehand.environment(self.sandbox.environment))
+        deadlinehand.quiet_farm(self.sandbox)
+        self.hand = await self._stack.enter_async_context(Client(deadlinehand.HandProvider(self.sandbox)))
+        return self
+
+    def provider(self) -> Provider:
+        return deadlinehand.PlainProvider(self.sandbox, user=self.user)
+
+    async def make_jobs(self, number: int, **fields: Any) -> list[Job]:
+        new = [NewJob(name=f"job {index}", **fields) for index in range(number)]
+        return await self.hand.jobs.create_many(new)
+
+    async def put_out(self, job: Job, outputs: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        return {}  # only jobs with attachments do, and as they end
+
+    async def finish(self, *jobs: Job) -> list[Job]:
+        self.sandbox.act("deadline", "finish", jobs=[job.id for job in jobs])
+        return [job for job in await self.hand.jobs.get_many(jobs) if job is not None]
+
+    async def fail(self, job: Job, problem: str) -> Job:
+        self.sandbox.act("deadline", "fail", job=job.id, message=problem)
+        return await self.hand.jobs.get(job)
+
+    def told(self, problem: str) -> str:
+        return f"1 of 1 tasks failed\nRender: exit code 1: {problem}"
+
+    async def tick(self) -> None:
+        self.sandbox.clock.advance(1)
+        await checkpoint()
+
+    async def snapshot(self) -> object:
+        return [job.raw async for job in self.hand.jobs.list()]
+
+    async def fetch(self, url: str) -> bytes:
+        return await anyio.to_thread.run_sync(lambda: httpx.get(url).raise_for_status().content)
+
+
 class MemoryRig(Rig):
     """A tracker in memory that can do everything: it shows that the suite knows no vendor."""
 
@@ -415,6 +505,7 @@ class NarrowRig(MemoryRig):
     kind = NarrowProvider
     capabilities = NarrowProvider.capabilities
     atomic = False
+    acts_for_others = False
 
     async def __aenter__(self) -> Self:
         # The hand of the tracker's own people, who can do everything.
@@ -422,4 +513,11 @@ class NarrowRig(MemoryRig):
         return self
 
 
-RIGS: list[type[Rig]] = [LocalRig, FtrackRig, VidispineRig, NarrowRig, *([MemoryRig] if FULL else [])]
+RIGS: list[type[Rig]] = [
+    LocalRig,
+    FtrackRig,
+    VidispineRig,
+    DeadlineRig,
+    NarrowRig,
+    *([MemoryRig] if FULL else []),
+]

@@ -253,7 +253,7 @@ class Collected:
 
 async def test_what_matches_now_and_later(rig: Rig, client: Client[Any], jobs: list[Job]) -> None:
     """A filter finds what matches at first, newcomers, and those that come to match; never the others."""
-    other = await rig.make_job("other", user="bob")
+    other = await rig.make_job("other", user=rig.users[0])
     collected = Collected(client.jobs.watch(user=rig.user, states=[JobState.RUNNING]))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(collected.run)
@@ -292,8 +292,8 @@ async def test_what_leaves_the_filter(rig: Rig, client: Client[Any], jobs: list[
 @needs("watch", "delete", "list(user=)")
 async def test_what_vanishes_from_the_filter(rig: Rig, client: Client[Any]) -> None:
     """A matching job that is removed is told of as gone."""
-    job = await rig.make_job(user="bob")
-    collected = Collected(client.jobs.watch(user="bob"))
+    job = await rig.make_job(user=rig.users[0])
+    collected = Collected(client.jobs.watch(user=rig.users[0]))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(collected.run)
         await collected.of(job)
@@ -305,16 +305,16 @@ async def test_what_vanishes_from_the_filter(rig: Rig, client: Client[Any]) -> N
 
 async def test_a_filter_that_finds_nothing_goes_on(rig: Rig, client: Client[Any]) -> None:
     """A watch by filter does not end by itself."""
-    collected = Collected(client.jobs.watch(user="bob"))
+    collected = Collected(client.jobs.watch(user=rig.users[0]))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(collected.run)
         await anyio.sleep(0.1)
         assert collected.seen == []
-        job = await rig.make_job(user="bob")
+        job = await rig.make_job(user=rig.users[0])
         assert (await collected.of(job)).previous is None
         (done,) = await rig.finish(job)
         assert (await collected.of(done)).previous == job
-        newer = await rig.make_job(user="bob")
+        newer = await rig.make_job(user=rig.users[0])
         await collected.of(newer)
         collected.scope.cancel()
 

@@ -112,7 +112,11 @@ def is_exact(wanted: JobFilter) -> bool:
 def is_empty(wanted: JobFilter) -> bool:
     """Tell whether no job can be wanted: values of parameters are texts, or lists of them."""
     values = (wanted.attributes or {}).values()
-    return wanted.states == frozenset() or not all(isinstance(value, str | list) for value in values)
+    return wanted.states == frozenset() or not all(map(_is_text, values))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(map(_is_text, value)))
 
 
 def _times(wanted: JobFilter, place: Place | None) -> list[Filter]:
