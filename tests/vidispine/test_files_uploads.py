@@ -480,3 +480,19 @@ async def test_what_cannot_be_gone_on_with(client: Vidispine, sandbox: Sandbox, 
         await cut_off(client.components.upload, file, after=5 * CHUNK)
     assert [request.method for request in sandbox.requests("/API/file/*/entity")] == ["DELETE"]
     assert (await client.provider._server.read("storage", "file"))["hits"] == 0
+
+
+async def test_what_is_in_the_way(client: Vidispine, sandbox: Sandbox, big: Path) -> None:
+    """What a killed upload has left at the path of its key is removed when another begins under that key."""
+    sandbox.faults.add("status", path=DATA, nth=[3, 6], status=403)
+    sandbox.faults.add("status", path="/API/transfer/*", status=403)
+    for file in (big, File(big.read_bytes(), name="big.mov")):
+        with pytest.raises(Denied):
+            await client.components.upload(file, idempotency_key="k")
+    assert (await client.provider._server.read("storage", "file"))["hits"] == 1
+    big.write_bytes(data := noise(BIG, b"other"))
+    sandbox.faults.clear()
+    part = await client.components.upload(big, idempotency_key="k")
+    assert await only(client) == part
+    assert await bytes_of(client, part) == data
+    assert (await client.provider._server.read("storage", "file"))["hits"] == 1

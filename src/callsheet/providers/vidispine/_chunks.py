@@ -57,6 +57,7 @@ class Destination:
         query: Returns what stands behind the path, under a key.
         find: Returns the document of what an earlier call has made under a key.
         named: The member of that document that holds its id.
+        clear: Removes what another transfer has left in the way, as `find` saw it last.
         wish: What tells this upload of a file from other uploads of it, besides path and key.
         keeps_key: A transfer that goes on keeps the key that it was begun under; else it takes the new one.
     """
@@ -65,6 +66,7 @@ class Destination:
     query: Callable[[str], Pairs]
     find: Callable[[str], Awaitable[Row | None]]
     named: str
+    clear: Callable[[], Awaitable[None]] | None = None
     wish: tuple[str, ...] = ()
     keeps_key: bool = False
 
@@ -115,9 +117,15 @@ async def send(server: Server, file: File, destination: Destination, *, key: str
     async with file.open(server.threads) as reader:
         data = await Pieces(reader, sha1.update).take(size)
         await reader.read()  # at its end, a source says whether it has changed
-    post = partial(_post, server, destination, destination.query(key), key, data, {}, progress)
-    document = await once(server, partial(_read, server, destination, post), partial(destination.find, key))
-    return Sent(document, sha1.hexdigest())
+
+    async def make() -> Row:
+        await _clear(destination)
+        query = destination.query(key)
+        return await _read(
+            server, destination, partial(_post, server, destination, query, key, data, {}, progress)
+        )
+
+    return Sent(await once(server, make, partial(destination.find, key)), sha1.hexdigest())
 
 
 async def sha1_of(server: Server, file: File) -> str:
@@ -197,6 +205,7 @@ class _InChunks:
                 logger.info(
                     "%s: its transfer is dead, so it is sent from the start (%s)", self._file.name, error
                 )
+        await _clear(self._destination)
         transfer = _Transfer(str(uuid4()), self._key)
         if journal is not None:
             first = {"transfer": transfer.id, "key": transfer.key}
@@ -278,6 +287,11 @@ class _InChunks:
 
 
 # -- requests ------------------------------------------------------------------------------------------------
+
+
+async def _clear(destination: Destination) -> None:
+    if destination.clear is not None:
+        await destination.clear()
 
 
 async def _post(

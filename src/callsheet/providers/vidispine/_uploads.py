@@ -42,6 +42,7 @@ class _Upload:
         self._file = file
         self._place = ("storage",) if storage is None else ("storage", storage)
         self._name, self._note = file_name_of(file.name)
+        self._remains: list[str] = []
 
     async def send(self, key: str, progress: Progress) -> Row:
         size = await self._file.measure(self._server.threads)
@@ -58,6 +59,7 @@ class _Upload:
             query=self._query,
             find=self._find,
             named="id",
+            clear=self._clear,
             wish=(self._file.name,),
             keeps_key=True,
         )
@@ -74,10 +76,16 @@ class _Upload:
         """Return the file that was uploaded under a key, if it is whole."""
         asked = [("path", self._folder(key)), ("number", "10"), ("first", "0")]
         document = await self._server.read(*self._place, "file", query=asked)
-        rows = [
-            row for row in entries(document.get("file")) if is_whole(row) and isinstance(row.get("id"), str)
-        ]
-        return next((row for row in rows if _is_below(row, self._folder(key))), None)
+        below = f"{self._folder(key)}/"
+        rows = [row for row in entries(document.get("file")) if str(row.get("path", "")).startswith(below)]
+        self._remains = [row["id"] for row in rows if "id" in row and not is_whole(row)]
+        return next((row for row in rows if "id" in row and is_whole(row)), None)
+
+    async def _clear(self) -> None:
+        """Remove what a transfer has left of this file that nobody can go on with."""
+        for id_ in self._remains:
+            await self._server.call("DELETE", "file", id_, "entity", repeatable=True)
+        self._remains = []
 
     def _query(self, key: str) -> Pairs:
         return [("path", f"{self._folder(key)}/{self._name}")]
@@ -110,7 +118,3 @@ class _Upload:
             await self._server.call("DELETE", "file", file_id, repeatable=True)
         except CallsheetError as error:
             logger.warning("file %s, which did not arrive whole, could not be deleted: %s", file_id, error)
-
-
-def _is_below(row: Row, folder: str) -> bool:
-    return str(row.get("path", "")).startswith(f"{folder}/")
