@@ -41,7 +41,7 @@ def studio(callsheet_sandbox: Sandbox) -> Iterator[Studio]:
 def still_farm(callsheet_sandbox: Sandbox) -> Iterator[Farm]:
     """The sandbox's Deadline Cloud, where nothing happens by itself and all that is asked for at once."""
     callsheet_sandbox.configure("deadline", workers=0, create_seconds=0, interrupt_seconds=0)
-    with httpx.Client(base_url=callsheet_sandbox.url, verify=False) as http:
+    with httpx.Client(base_url=callsheet_sandbox.url, verify=False, timeout=60) as http:
         yield Farm(http)
 
 

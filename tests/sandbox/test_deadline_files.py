@@ -55,7 +55,7 @@ def sandbox(s3: str) -> Iterator[Sandbox]:
 @pytest.fixture
 def farm(sandbox: Sandbox) -> Iterator[Farm]:
     """Its farm."""
-    with httpx.Client(base_url=sandbox.url, verify=False) as http:
+    with httpx.Client(base_url=sandbox.url, verify=False, timeout=60) as http:
         yield Farm(http)
 
 
@@ -185,7 +185,7 @@ def test_a_queue_without_a_bucket_takes_no_files(farm: Farm) -> None:
 
 def test_sandboxes_can_share_a_server(farm: Farm, s3: str) -> None:
     """Each keeps its files under a prefix of its own."""
-    with Sandbox(s3=s3) as other, httpx.Client(base_url=other.url, verify=False) as http:
+    with Sandbox(s3=s3) as other, httpx.Client(base_url=other.url, verify=False, timeout=60) as http:
         told = [each.call("GetQueue")["jobAttachmentSettings"] for each in (farm, Farm(http))]
         assert other.environment["AWS_ENDPOINT_URL_S3"] == s3
     assert [each["s3BucketName"] for each in told] == [BUCKET] * 2

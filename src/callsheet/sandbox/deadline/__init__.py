@@ -15,13 +15,14 @@ from starlette.routing import BaseRoute
 
 from callsheet.sandbox._frame import World
 from callsheet.sandbox.deadline import _acts, _model
+from callsheet.sandbox.deadline._documents import Job
 from callsheet.sandbox.deadline._errors import NotThere
 from callsheet.sandbox.deadline._outputs import Outputs
 from callsheet.sandbox.deadline._pace import Pace
 from callsheet.sandbox.deadline._running import Fleet
 from callsheet.sandbox.deadline._seed import ACCESS_KEY, FARM, QUEUE, SECRET_KEY, USERS, plant
 from callsheet.sandbox.deadline._signatures import Key
-from callsheet.sandbox.deadline._store import Job, Store
+from callsheet.sandbox.deadline._store import Store
 from callsheet.sandbox.deadline._web import Kept, routes
 
 __all__ = ["Deadline"]

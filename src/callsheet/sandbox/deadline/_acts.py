@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from callsheet.sandbox.deadline._creating import make_job, template_text
+from callsheet.sandbox.deadline._documents import ENDED, Job, Task
 from callsheet.sandbox.deadline._errors import AwsError
 from callsheet.sandbox.deadline._jobs import REFUSALS
-from callsheet.sandbox.deadline._store import ENDED, Job, Task
 
 if TYPE_CHECKING:
     from callsheet.sandbox.deadline import Deadline

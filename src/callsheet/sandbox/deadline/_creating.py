@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from callsheet.sandbox.deadline import _templates as templates
+from callsheet.sandbox.deadline._documents import Document, Job, Queue, Step, Task, no_tasks, stamp
 from callsheet.sandbox.deadline._errors import QuotaExceeded, Validation
 from callsheet.sandbox.deadline._signatures import Caller
-from callsheet.sandbox.deadline._store import Document, Job, Queue, Step, Task, no_tasks, stamp
 
 if TYPE_CHECKING:
     from callsheet.sandbox.deadline import Deadline

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from callsheet.sandbox.deadline._documents import stamp
 from callsheet.sandbox.deadline._errors import NotThere
 from callsheet.sandbox.deadline._paging import paged
 from callsheet.sandbox.deadline._signatures import Caller, Key
-from callsheet.sandbox.deadline._store import stamp
 
 if TYPE_CHECKING:
     from callsheet.sandbox.deadline import Deadline

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from callsheet.sandbox.deadline._documents import Job, stamp
 from callsheet.sandbox.deadline._errors import (
     AccessDenied,
     AwsError,
@@ -16,7 +17,6 @@ from callsheet.sandbox.deadline._errors import (
 )
 from callsheet.sandbox.deadline._paging import paged
 from callsheet.sandbox.deadline._signatures import Caller
-from callsheet.sandbox.deadline._store import Job, stamp
 
 if TYPE_CHECKING:
     from callsheet.sandbox.deadline import Deadline

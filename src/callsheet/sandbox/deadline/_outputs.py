@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from callsheet.sandbox.deadline._store import Action, Document, Task
+from callsheet.sandbox.deadline._documents import Action, Document, Task
 
 if TYPE_CHECKING:
     from callsheet.sandbox.deadline import Deadline

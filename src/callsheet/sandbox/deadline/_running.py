@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from callsheet.sandbox.deadline._store import (
+from callsheet.sandbox.deadline._documents import (
     ENDED,
     Action,
     Document,

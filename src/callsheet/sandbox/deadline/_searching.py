@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from callsheet.sandbox.deadline._documents import Document, Job, Queue
 from callsheet.sandbox.deadline._errors import NotThere, Validation
 from callsheet.sandbox.deadline._signatures import Caller
 from callsheet.sandbox.deadline._steps import step_told
-from callsheet.sandbox.deadline._store import Document, Job, Queue
 
 if TYPE_CHECKING:
     from callsheet.sandbox.deadline import Deadline

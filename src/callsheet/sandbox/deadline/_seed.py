@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from callsheet.sandbox.deadline._creating import EMPTY_TEMPLATE, make_job
+from callsheet.sandbox.deadline._documents import Document, Farm, Queue, stamp
 from callsheet.sandbox.deadline._outputs import BUCKET
-from callsheet.sandbox.deadline._store import Document, Farm, Queue, stamp
 
 if TYPE_CHECKING:
     from callsheet.sandbox.deadline import Deadline

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from callsheet.sandbox.deadline._documents import Document, Job, Step, Task
 from callsheet.sandbox.deadline._errors import AwsError, Validation
 from callsheet.sandbox.deadline._jobs import each, item_error
 from callsheet.sandbox.deadline._paging import paged
 from callsheet.sandbox.deadline._signatures import Caller
-from callsheet.sandbox.deadline._store import Document, Job, Step, Task
 
 if TYPE_CHECKING:
     from callsheet.sandbox.deadline import Deadline
