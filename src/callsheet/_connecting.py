@@ -77,10 +77,11 @@ def connect(url: str | None = None, **options: Any) -> Client[Any]:
             the server of `FTRACK_SERVER`; `vidispine+https://HOST[:PORT]`, or `vidispine:` for that of
             `VIDISPINE_URL`; `deadline://FARM/QUEUE?region=REGION`. `None` reads the environment variable
             `CALLSHEET_URL`.
-        options: `user`, the default user of new jobs (else the login name); `timeout`, seconds that a call
-            may take (else 120). For servers also `connections`, `proxy`, `verify`, `transport` and
-            `allow_http`; for ftrack `api_key` and `server_timezone`; for Vidispine `password` or `token`; for
-            Deadline `region` and `endpoint`, while credentials are found as AWS's own tools find them.
+        options: `user`, who logs in and whom new jobs are made for (on the local tracker by default the login
+            name); `timeout`, seconds that a call may take (else 120). For servers also `connections`,
+            `proxy`, `verify`, `transport` and `allow_http`; for ftrack `api_key` and `server_timezone`; for
+            Vidispine `password` or `token`; for Deadline `region` and `endpoint`, while credentials are found
+            as AWS's own tools find them.
 
     Raises:
         ConfigError: The address or an option cannot be used; the message names it. What only the tracker's
