@@ -404,6 +404,9 @@ def test_files_are_moved_copied_and_deleted_by_jobs(archive: Archive, callsheet_
     ended(archive, callsheet_sandbox, moved)
     assert (copied["type"], moved["type"]) == ("COPY_FILE", "MOVE_FILE")
     assert [archive.get(f"/file/{each}")["path"] for each in (copy, file_id)] == ["a.bin", "b.bin"]
+    again = archive.post(f"/file/{file_id}/storage/VX-2?filename=a.bin")["jobId"]
+    callsheet_sandbox.clock.advance(60)
+    assert archive.job(again)["data"]["errorMessage"] == f"The file {copy} is at a.bin on VX-2 already"
     deleted = archive.call("DELETE", f"/file/{file_id}")
     assert archive.get(f"/file/{file_id}")["state"] == "CLOSED"
     ended(archive, callsheet_sandbox, deleted)
@@ -411,6 +414,26 @@ def test_files_are_moved_copied_and_deleted_by_jobs(archive: Archive, callsheet_
     assert archive.ask("GET", f"/file/{copy}/data").content == CLIP
     archive.call("DELETE", f"/file/{copy}/entity")
     assert archive.get("/storage/file") == {"hits": 0}
+
+
+def test_one_path_is_one_file(archive: Archive, callsheet_sandbox: Sandbox) -> None:
+    """Of two who bring a file to the same path at the same time, one has to hear that it is taken."""
+    host, port = callsheet_sandbox.url.removeprefix("http://").split(":")
+    head = "POST /API/storage/VX-1/file/data?path=a.bin HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n"
+    head += "Authorization: Basic YWRtaW46YWRtaW4=\r\nConnection: close\r\n\r\n"
+    lines = [socket.create_connection((host, int(port))) for _ in range(2)]
+    for line in lines:
+        line.sendall(f"{head}ab".encode())
+    while len(callsheet_sandbox.requests("/API/storage/VX-1/file/data")) < 2:
+        pass
+    for line in lines:
+        line.sendall(b"cd")
+    answers = []
+    for line in lines:
+        with line, line.makefile("rb") as reader:
+            answers.append(int(reader.readline().split()[1]))
+    assert sorted(answers) == [200, 409]
+    assert archive.get("/storage/file")["hits"] == 1
 
 
 def test_notes_about_files(archive: Archive) -> None:

@@ -9,7 +9,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from callsheet.sandbox.vidispine import _answering
 from callsheet.sandbox.vidispine._answering import Reply
 from callsheet.sandbox.vidispine._asking import Call
-from callsheet.sandbox.vidispine._errors import file_exists, forbidden, invalid, not_found
+from callsheet.sandbox.vidispine._errors import forbidden, invalid, not_found
 from callsheet.sandbox.vidispine._file_listing import list_files, write_file
 from callsheet.sandbox.vidispine._files import STATES, File
 from callsheet.sandbox.vidispine._imports import storage_for, tags_of
@@ -76,7 +76,8 @@ async def create_file(call: Call) -> Reply:
     """Make a record of a file that is on a storage already."""
     document = await call.document()
     storage = call.request.path_params.get("storage") or document.get("storage") or call.part.storages.default
-    path = free_path(call, call.part.storages.get(storage)["id"], document.get("path"))
+    path = document.get("path") or None
+    call.part.files.check_free(call.part.storages.get(storage)["id"], path)
     file = call.part.files.add(storage, path, state=state_of(document.get("state", "CLOSED")))
     return _answering.text(file.id) if call.plain else write_file(call, file)
 
@@ -88,7 +89,7 @@ async def upload_file(call: Call) -> Reply:
     path = call.text("path") or None
     transfer = call.part.transfers.by_name.get(call.text("transferId"))
     if transfer is None or transfer.state != "TRANSFERRING" or transfer.file.path != path:
-        path = free_path(call, storage, path)
+        call.part.files.check_free(storage, path)
     done = await receive(call, storage, path=path)
     if done is None:
         return more_to_come(call)
@@ -103,18 +104,6 @@ async def overwrite_file(call: Call) -> Reply:
     if done is None:
         return more_to_come(call)
     return write_file(call, file)
-
-
-def free_path(call: Call, storage: str, path: str | None) -> str | None:
-    """Return the path for a new file, if it may be had.
-
-    Raises:
-        VidispineError: Another file has it.
-    """
-    there = call.part.files.at(storage, path) if path else None
-    if there is not None:
-        raise file_exists(storage, there.id, there.path)
-    return path or None
 
 
 async def change_state(call: Call) -> Reply:
@@ -144,8 +133,9 @@ async def register_path(call: Call) -> Reply:
     """Note that a file was moved."""
     file = file_of(call)
     storage = call.text("storage") or file.storage
-    path = free_path(call, call.part.storages.get(storage)["id"], call.text("path"))
-    call.part.files.move(file, storage, path or file.path)
+    path = call.text("path") or file.path
+    call.part.files.check_free(call.part.storages.get(storage)["id"], path)
+    call.part.files.move(file, storage, path)
     return write_file(call, file)
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import attrs
 
-from callsheet.sandbox.vidispine._errors import not_found
+from callsheet.sandbox.vidispine._errors import file_exists, not_found
 from callsheet.sandbox.vidispine._values import Document, fields, stamp
 
 if TYPE_CHECKING:
@@ -92,6 +92,16 @@ class Files:
                 ):
                     return file
         return None
+
+    def check_free(self, storage: str, path: str | None) -> None:
+        """See that a path may be had on a storage.
+
+        Raises:
+            VidispineError: A file has it.
+        """
+        there = self.at(storage, path) if path else None
+        if there is not None:
+            raise file_exists(storage, there.id, there.path)
 
     def add(self, storage: str, path: str | None, *, extension: str = "", state: str = "OPEN") -> File:
         """Make a file without bytes; without a path, it is named after its id."""

@@ -93,13 +93,18 @@ class Transfers:
         return self.by_name[name]
 
     def under_way(self, name: str, priority: str, storage: str, filename: str, path: str | None) -> Transfer:
-        """Return the transfer of that name, or begin one: also if the last one of the name is finished."""
+        """Return the transfer of that name, or begin one: also if the last one of the name is finished.
+
+        Raises:
+            VidispineError: Meanwhile another file has the path.
+        """
         transfer = self.by_name.get(name)
         if (
             transfer is None
             or transfer.state != "TRANSFERRING"
             or transfer.file.id not in self._part.files.by_id
         ):
+            self._part.files.check_free(storage, path)
             file = self._part.files.add(storage, path, extension=PurePosixPath(filename).suffix)
             transfer = Transfer(name=name, file=file, priority=priority)
             self.by_name[name] = transfer

@@ -116,9 +116,8 @@ def item_of(part: Vidispine, job: Job) -> Item:
 def copy_file(part: Vidispine, job: Job) -> None:
     """Copy a file to another storage."""
     source = file_of(part, job)
-    copy = part.files.copy(
-        source, job.data["destinationStorageId"], path=job.inputs.get("path") or source.path
-    )
+    storage, path = target_of(part, job, source)
+    copy = part.files.copy(source, storage, path=path)
     part.files.close(copy)
     for shape in list(part.items.shapes.values()):
         for component in shape.components:
@@ -130,8 +129,21 @@ def copy_file(part: Vidispine, job: Job) -> None:
 def move_file(part: Vidispine, job: Job) -> None:
     """Move a file to another storage; it stays the same file."""
     file = file_of(part, job)
-    part.files.move(file, job.data["destinationStorageId"], job.inputs.get("path") or file.path)
+    part.files.move(file, *target_of(part, job, file))
     job.data["filePathMap"] = f"{file.id}={file.path}"
+
+
+def target_of(part: Vidispine, job: Job, file: File) -> tuple[str, str]:
+    """Return the storage and the path where a job is to put a file.
+
+    Raises:
+        WorkFailed: Another file is there.
+    """
+    storage, path = job.data["destinationStorageId"], job.inputs.get("path") or file.path
+    there = part.files.at(storage, path)
+    if there is not None:
+        raise WorkFailed(f"The file {there.id} is at {path} on {storage} already")
+    return storage, path
 
 
 def delete_file(part: Vidispine, job: Job) -> None:
