@@ -126,6 +126,27 @@ async def test_ends_between_two_looks(client: Vidispine, sandbox: Sandbox) -> No
     assert old[1] in fourth.jobs
 
 
+async def test_a_filter_that_comes_later(client: Vidispine, sandbox: Sandbox) -> None:
+    """A filter that joins those who wait for named jobs is told of what it matches, and misses no end."""
+    (named,) = make(sandbox, 1)
+    (running,) = make(sandbox, 1, status="STARTED", user="jane")
+    named_only = await client.provider.sweep(frozenset([named]), [], None)
+    filters = [JobFilter(user="jane", states=frozenset({JobState.DONE}))]
+    assert (await client.provider.sweep(frozenset(), filters, None)).jobs == {}
+    act(sandbox, running, status="FINISHED")  # before the look for all of them
+    both = await client.provider.sweep(frozenset([named]), filters, named_only.mark)
+    assert both.jobs.keys() == {named, running}
+
+
+async def test_a_server_with_more_to_do_than_is_watched(client: Vidispine, sandbox: Sandbox) -> None:
+    """Where reading all that is unfinished would cost more, the rest is asked for one by one."""
+    make(sandbox, 1000, status="STARTED")
+    made = make(sandbox, 10, status="STARTED")
+    found = await client.provider.sweep(frozenset(made), [], None)
+    assert found.jobs.keys() == {*made}
+    assert asked(sandbox) == (2, 10)
+
+
 async def test_named_jobs_beside_filters(client: Vidispine, sandbox: Sandbox) -> None:
     """Jobs by name and several filters share one look; what is gone is told."""
     janes = make(sandbox, 2, status="STARTED", user="jane")

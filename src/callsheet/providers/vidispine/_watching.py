@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -19,9 +20,9 @@ from callsheet.providers.vidispine._words import UNFINISHED
 __all__ = ["WatchingCalls"]
 
 FEW = 8
-"""Jobs that are asked for one by one: pages of all that is unfinished may be long."""
+"""Jobs that are asked for one by one, rather than for a page of all that is unfinished, which is long."""
 
-SLACK = timedelta(seconds=30)
+SLACK = timedelta(seconds=10)
 """How late a new job may come into listings, by its start time."""
 
 
@@ -30,6 +31,7 @@ class Mark:
     """What the last look saw.
 
     Attributes:
+        filters: What it was about, besides jobs by name.
         unfinished: Jobs that were, as far as they may concern a filter.
         newest: When the newest of all jobs was made.
         reached: The furthest progress of each unfinished job, and the failed attempts by then.
@@ -37,6 +39,7 @@ class Mark:
         heard: The number of the last hint before it.
     """
 
+    filters: Sequence[JobFilter]
     unfinished: frozenset[str]
     newest: datetime | None
     reached: Mapping[str, tuple[int, float]]
@@ -59,8 +62,10 @@ class WatchingCalls(JobCalls):
         Raises:
             Unsupported: A filter, on a server older than 4.10.
         """
-        last = mark if isinstance(mark, Mark) else None
         filters = [attrs.evolve(one, newest_first=False) for one in wanted]
+        before = mark if isinstance(mark, Mark) else None
+        # What a filter has to be told at first, only a first look finds out.
+        last = before if before is not None and all(one in before.filters for one in filters) else None
         at, heard = time.monotonic(), self._hints.count
         hinted = [] if last is None else self._hints.since(last.heard)
         if last is not None and hinted and at - last.at < self.watch_interval:
@@ -68,19 +73,14 @@ class WatchingCalls(JobCalls):
             newest, at = last.newest, last.at
         else:
             found, newest = await self._look(ids, filters, last)
-        found, reached = _climbing(found, last)
+        found, reached = _climbing(found, before)
         mine = {
             id_: job
             for id_, job in found.items()
             if id_ in ids or (job is not None and any(one.matches(job) for one in filters))
         }
-        seen = {} if last is None else dict.fromkeys(last.unfinished)
-        static = [attrs.evolve(one, states=None) for one in filters]
-        for id_, job in found.items():
-            seen.pop(id_, None)
-            if job is not None and not job.ended and any(one.matches(job) for one in static):
-                seen[id_] = None
-        return Sweep(mine, Mark(frozenset(seen), newest, reached, at, heard))
+        unfinished = _unfinished(found, filters, last)
+        return Sweep(mine, Mark(filters, unfinished, newest, reached, at, heard))
 
     async def _look(
         self, ids: Collection[str], filters: Sequence[JobFilter], last: Mark | None
@@ -98,21 +98,25 @@ class WatchingCalls(JobCalls):
             made = [job.created_at for job in everything.values() if job.created_at is not None]
             newest = max(made if newest is None else [newest, *made], default=newest)
         elif len(ids) > FEW and not self._server.is_before(4, 10):
-            found |= await self._all(JobFilter(newest_first=False), words=UNFINISHED)
+            pages = 1 + len(ids) // FEW
+            found |= await self._all(JobFilter(newest_first=False), words=UNFINISHED, pages=pages)
         rest = [id_ for id_ in {*ids, *(last.unfinished if last else ())} if id_ not in found]
         found |= zip(rest, await self.get_jobs(rest), strict=True)
         return found, newest
 
-    async def _all(self, wanted: JobFilter, *, words: Sequence[str] = ()) -> dict[str, Job]:
-        """Return all jobs that match, or those of them in such states, with their steps."""
+    async def _all(
+        self, wanted: JobFilter, *, words: Sequence[str] = (), pages: int | None = None
+    ) -> dict[str, Job]:
+        """Return all jobs that match, with their steps: in some states only, or so many pages of them."""
         found: dict[str, Job] = {}
         after: Position | None = None
-        while True:
+        for number in itertools.count(1):
             page = await self.page_of(wanted, after=after, size=self.page_size, steps=True, words=words)
             found |= {job.id: job for job in page.items}
-            if page.next is None:
-                return found
+            if page.next is None or number == pages:
+                break
             after = page.next
+        return found
 
     async def _newest(self) -> datetime | None:
         page = await self.page_of(JobFilter(), after=None, size=1, steps=False)
@@ -125,6 +129,20 @@ def _base(ids: Collection[str], filters: Sequence[JobFilter], last: Mark | None)
     if len(filters) == 1 and known.issuperset(ids):
         return attrs.evolve(filters[0], states=None)
     return JobFilter(newest_first=False)
+
+
+def _unfinished(
+    found: Mapping[str, Job | None], filters: Sequence[JobFilter], last: Mark | None
+) -> frozenset[str]:
+    """Return the jobs that have not ended, of those that may come to match a filter."""
+    left = frozenset() if last is None else last.unfinished
+    static = [attrs.evolve(one, states=None) for one in filters]
+    going = {
+        id_
+        for id_, job in found.items()
+        if job is not None and not job.ended and any(one.matches(job) for one in static)
+    }
+    return (left - found.keys()) | going
 
 
 def _climbing(
