@@ -95,10 +95,10 @@ class FileCalls(FarmCalls):
             NotFound: The job or location does not exist.
             Unsupported: No job was named: Deadline knows files by their jobs alone.
         """
-        if job_id is None:
-            raise Unsupported("components.list", hint="components.list(job)", provider=self.name)
         if location_id is not None:
             await self.get_location(location_id)
+        if job_id is None:
+            raise Unsupported("components.list", hint="components.list(job)", provider=self.name)
         known = None if after is None else self._listed.get(job_id)
         found = await self._files(await self._known(job_id)) if known is None else known
         start = 0 if after is None else bisect_right(found, (after.key, after.ids[-1]), key=_place)
