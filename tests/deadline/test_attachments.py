@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -496,3 +497,59 @@ async def test_a_large_file_that_was_sent_by_another(queue: Uploads, store: Stor
     store.strike("COMPLETE", overtake)
     assert json.dumps(await queue.prepare([large], key="k-1"))
     assert (data_of(store), store.uploads) == ({data_key(LARGE): LARGE}, {})
+
+
+MEASURED = """
+import re
+import sys
+from pathlib import Path
+
+import anyio
+
+from callsheet._s3 import Bucket
+from callsheet.providers.deadline._hash_cache import HashCache
+from support.queues import QUICK, uploads
+
+
+def peak() -> int:
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) << 10
+
+
+async def main(url: str, cache: Path, files: list[Path]) -> None:
+    async with Bucket(url, provider="deadline", options=QUICK) as bucket:
+        await uploads(bucket, HashCache(cache)).prepare(files[:1], key="k-1")
+        Path("/proc/self/clear_refs").write_text("5")  # a process is born with its parent's peak
+        before = peak()
+        await uploads(bucket, HashCache(cache)).prepare(files, key="k-2")
+        print(peak() - before)
+
+
+anyio.run(main, sys.argv[1], Path(sys.argv[2]), [Path(file) for file in sys.argv[3:]])
+"""
+
+
+def test_memory_does_not_grow_with_the_files(server: FaultServer, tmp_path: Path) -> None:
+    """Many files at once, small and large, take no more memory than a chunk or two of each."""
+    sizes = [100, *[4 << 20] * scale(24, 100), *[scale(16, 512) << 20]]
+    files = []
+    for number, size in enumerate(sizes):
+        files.append(tmp_path / f"{number}.exr")
+        with files[-1].open("wb") as file:
+            file.write(b"%d" % number)
+            file.truncate(size)
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            MEASURED,
+            f"{server.url}/bucket",
+            str(tmp_path / "other.db"),
+            *map(str, files),
+        ],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) < 80 << 20
