@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from callsheet import (
 from callsheet._mirroring import mirror_key
 from callsheet.abc import Sweep
 from rig import MemoryRig, Rig
+from support import scale
+from support.checkpoints import cut_at
 from support.mirrors import OUTPUTS, contents
 from support.wrapping import Wrapping
 
@@ -224,6 +227,27 @@ async def test_out_of_time_while_copying(rig: Rig, into: Wrapping, job: Job) -> 
         (mirror,) = await shown.jobs.list().collect()
     assert caught.value.job == done
     assert mirror.state is JobState.RUNNING
+
+
+async def test_cancelled_at_each_checkpoint(rig: Rig, other: Rig) -> None:
+    """Wherever a call is cancelled, the next one ends with one mirror that has each output once."""
+    outputs = {"a.exr": b"image", "b.exr": b"other"}
+    async with rig.another_client() as client, other.another_client() as shown:
+        for checkpoint in range(1, 500, scale(2, 1)):
+            job = await rig.make_job(f"job {checkpoint}")
+            await rig.put_out(job, outputs)
+            await rig.finish(job)
+            mirror = partial(client.jobs.mirror, job, into=shown)
+            cut = await cut_at(checkpoint, mirror)
+            made = await mirror()
+            assert cut.result in (None, made)
+            assert made.state is JobState.DONE
+            assert [one for one in await shown.jobs.list().collect() if one.source_id == job.id] == [made]
+            assert await contents(shown, made) == outputs
+            if not cut.reached:
+                break
+        assert not cut.reached
+        assert checkpoint > 10
 
 
 # -- trouble -------------------------------------------------------------------------------------------------
