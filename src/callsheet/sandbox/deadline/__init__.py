@@ -22,6 +22,7 @@ from callsheet.sandbox.deadline._pace import Pace
 from callsheet.sandbox.deadline._running import Fleet
 from callsheet.sandbox.deadline._seed import ACCESS_KEY, FARM, QUEUE, SECRET_KEY, USERS, plant
 from callsheet.sandbox.deadline._signatures import Key
+from callsheet.sandbox.deadline._statuses import Statuses
 from callsheet.sandbox.deadline._store import Store
 from callsheet.sandbox.deadline._web import Kept, routes
 
@@ -96,6 +97,7 @@ class Deadline:
         self.outputs: Outputs = Outputs(self)
         self.flushing = anyio.Lock()
         self.pace: Pace = Pace(self)
+        self.statuses: Statuses = Statuses(self)
         self.fleet: Fleet = Fleet(self)
         self._store: Store | None = None
 

@@ -70,9 +70,9 @@ def fail(part: Deadline, words: Words) -> None:
         task = _failing(job)
         for attempt in range(attempts):
             if attempt:
-                part.fleet.count_failure(task)
+                part.statuses.count_failure(task)
             part.fleet.end(part.fleet.run_by_hand(task), code, message)
-        part.fleet.aim(job.tasks(), "CANCELED", part.service, at_once=True)
+        part.statuses.aim(job.tasks(), "CANCELED", part.service, at_once=True)
 
 
 def _failing(job: Job) -> Task:

@@ -121,9 +121,9 @@ def _expand(part: Deadline, job: Job, plan: templates.Plan | None, problem: str)
         step.environments = [*names, *(f"STEP:{step.id}:{name}" for name in planned.environments)]
     job.steps = {step.id: step for step in steps.values()}
     if job.document.get("targetTaskRunStatus") == "SUSPENDED":
-        part.fleet.aim(job.tasks(), "SUSPENDED", job.document["createdBy"])
+        part.statuses.aim(job.tasks(), "SUSPENDED", job.document["createdBy"])
     for step in job.steps.values():
-        part.fleet.release(step)
+        part.statuses.release(step)
     part.index(job)
 
 

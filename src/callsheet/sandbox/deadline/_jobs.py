@@ -142,7 +142,7 @@ def aim(part: Deadline, job: Job, target: str, caller: Caller) -> None:
     def apply() -> None:
         if job.document["lifecycleStatus"] == "UPDATE_IN_PROGRESS":
             job.document["lifecycleStatus"] = "UPDATE_SUCCEEDED"
-            part.fleet.aim(job.tasks(), target, caller.arn)
+            part.statuses.aim(job.tasks(), target, caller.arn)
             part.index(job)
 
     if part.update_seconds:

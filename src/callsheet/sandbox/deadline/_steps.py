@@ -52,7 +52,7 @@ def update_step(part: Deadline, words: Words, caller: Caller) -> Words:
     step = part.store.step(words)
     target = words["targetTaskRunStatus"]
     step.document |= {"targetTaskRunStatus": target, "lifecycleStatus": "UPDATE_SUCCEEDED"}
-    part.fleet.aim(step.tasks, target, caller.arn)
+    part.statuses.aim(step.tasks, target, caller.arn)
     return {}
 
 
@@ -109,7 +109,7 @@ def batch_update_task(part: Deadline, words: Words, caller: Caller) -> Words:
 def aim(part: Deadline, task: Task, target: str, caller: Caller) -> None:
     """Bring a task to a status."""
     task.document["targetRunStatus"] = target
-    part.fleet.aim([task], target, caller.arn)
+    part.statuses.aim([task], target, caller.arn)
 
 
 def list_sessions(part: Deadline, words: Words, caller: Caller) -> Words:
