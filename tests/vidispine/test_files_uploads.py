@@ -112,11 +112,13 @@ async def test_whole_chunks(client: Vidispine, sandbox: Sandbox, tmp_path: Path,
     assert await bytes_of(client, part) == noise(size)
 
 
-async def test_progress(client: Vidispine, big: Path) -> None:
-    """Progress goes forwards only, to the whole size."""
+async def test_progress(client: Vidispine, sandbox: Sandbox, big: Path) -> None:
+    """Progress goes forwards only, to the whole size, also when a chunk has to be sent again."""
+    sandbox.faults.add("lost", path=DATA, nth=[3, 7])
     told: list[int] = []
     await client.components.upload(big, on_progress=lambda transfer: told.append(transfer.done))
-    assert told == sorted(told)
+    assert sandbox.faults.struck() == 2
+    assert told == sorted(set(told))
     assert len(told) >= 10
     assert told[-1] == BIG
 

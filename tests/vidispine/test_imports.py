@@ -98,7 +98,7 @@ async def test_a_file_as_a_job(client: Vidispine, sandbox: Sandbox) -> None:
         "Ingest A001", files=[File(b"movie", name="A001 é.mov")], attributes={"shot": "sh010"}, priority=70
     )
     assert (job.name, job.type, job.state) == ("Ingest A001", "RAW_IMPORT", JobState.QUEUED)
-    assert (job.priority, job.attributes["shot"]) == (70, "sh010")
+    assert (job.priority, job.attributes) == (70, {"shot": "sh010"})
     (target,) = posts(sandbox)
     asked = parameters(target)
     assert (asked["filename"], asked["priority"]) == (["A001 é.mov"], ["HIGH"])

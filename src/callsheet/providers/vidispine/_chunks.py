@@ -111,6 +111,7 @@ async def send(server: Server, file: File, destination: Destination, *, key: str
         OSError: The source cannot be read.
     """
     size = await file.measure(server.threads)
+    progress = _forwards(progress)
     if size > CHUNK:
         return await _InChunks(server, file, size, destination, key, progress).send()
     sha1 = hashlib.sha1(usedforsecurity=False)
@@ -126,6 +127,19 @@ async def send(server: Server, file: File, destination: Destination, *, key: str
         )
 
     return Sent(await once(server, make, partial(destination.find, key)), sha1.hexdigest())
+
+
+def _forwards(progress: Progress) -> Progress:
+    """Return what is told each number of bytes once: what is sent again is not told again."""
+    told = -1
+
+    async def report(done: int) -> None:
+        nonlocal told
+        if done > told:
+            told = done
+            await progress(done)
+
+    return report
 
 
 async def sha1_of(server: Server, file: File) -> str:

@@ -93,7 +93,7 @@ _SERVERS = frozenset(
     [
         *("item", "itemId", "shapeIds", "sourceUri", "sourceFileId", "fileId", "filePathMap", "tags"),
         *("originalFilename", "bestEffortFilename", "destinationStorageId", "bytesWritten", "username"),
-        "passkey",
+        *("passkey", "transferId"),
     ]
 )
 _SERVERS_PATTERN = re.compile(rf"{OURS}|progress-|errorMessage(?:-|$)|transcode[A-Z]")
