@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -206,25 +205,22 @@ def test_the_server_starts_when_it_is_needed(capfd: pytest.CaptureFixture[str]) 
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_server_ends_with_a_killed_sandbox() -> None:
-    """Where the sandbox's process is killed, nothing goes on; its server was on the next port."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_the_server_ends_with_its_sandbox(number: signal.Signals) -> None:
+    """However the sandbox's process ends, nothing goes on; where it is asked to, it says nothing."""
     command = [sys.executable, "-m", "callsheet.sandbox", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout is not None
-        told = dict(
-            line.removeprefix("export ").strip().split("=")
-            for line in iter(process.stdout.readline, "ready\n")
-        )
-        url = told["AWS_ENDPOINT_URL_S3"]
-        assert httpx.get(url, verify=False, timeout=60).status_code
-        process.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            httpx.get(url, verify=False)
-        except httpx.TransportError:
-            return
-    pytest.fail("the S3 server goes on")
+        told = [line.removeprefix("export ").strip() for line in iter(process.stdout.readline, "ready\n")]
+        url = dict(each.split("=", 1) for each in told)["AWS_ENDPOINT_URL_S3"]
+        assert "<Code>NoSuchKey</Code>" in get_object(url, "a").text
+        process.send_signal(number)
+        # The server has the same output, so that this also waits for it.
+        assert process.communicate(timeout=30) == ("", "")
+    assert process.returncode == (-number if number == signal.SIGKILL else 0)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url, verify=False)
 
 
 def test_the_next_port_is_for_the_server() -> None:
