@@ -182,9 +182,8 @@ class Mirroring:
             if not self._troubles:
                 logger.warning("job %s cannot be mirrored: %s; going on", self._job_id, error)
             self._troubles += 1
-            asked = error.retry_after if isinstance(error, RateLimited) else None
             pause: float = self._target.provider.progress_interval * 2 ** min(self._troubles, 16)
-            return max(min(MAX_PAUSE, pause), asked or 0.0)
+            return max(min(MAX_PAUSE, pause), _asked(error))
         self._troubles = 0
         return math.inf
 
@@ -230,19 +229,19 @@ class Mirroring:
         return ended
 
     async def _whole(self, seen: Job) -> Job:
-        """Return the ended source with all that can be known of it."""
+        """Return the ended source with all that can be known of it; its end is shown in any case."""
         source = self._source.provider
-        if seen.missing:
-            with self._source.calling():
+        problem = None
+        try:
+            if seen.missing:
                 (found,) = await self._insist(lambda: source.get_jobs([self._job_id]))
-            seen = found if found is not None and found.ended else seen
-        problem = seen.problem
-        if seen.state is not JobState.DONE and "problem" in source.capabilities:
-            try:
+                seen = found if found is not None and found.ended else seen
+            if seen.state is not JobState.DONE and "problem" in source.capabilities:
                 # It may tell more than the job itself does.
-                problem = await self._insist(lambda: source.job_problem(self._job_id)) or problem
-            except CallsheetError as error:
-                logger.warning("job %s: why it ended so cannot be read: %s", self._job_id, error)
+                problem = await self._insist(lambda: source.job_problem(self._job_id))
+        except CallsheetError as error:
+            logger.warning("job %s: not all can be known of how it ended: %s", self._job_id, error)
+        problem = problem or seen.problem
         if seen.state not in ENDS:
             problem = problem or f"ended as {seen.vendor_state!r}"
         return attrs.evolve(seen, problem=problem, missing=seen.missing - {"problem"})
@@ -288,7 +287,7 @@ class Mirroring:
                 return await call()
             except PASSING as error:
                 logger.warning("job %s cannot be mirrored to its end yet: %s", self._job_id, error)
-                await anyio.sleep(pause)
+                await anyio.sleep(max(pause, min(MAX_PAUSE, _asked(error))))
         return await call()
 
     # -- errors ----------------------------------------------------------------------------------------------
@@ -317,6 +316,11 @@ class Mirroring:
             outcome=Outcome.UNKNOWN if Outcome.UNKNOWN in outcomes else Outcome.DONE,
             provider=self._target.provider.name,
         )
+
+
+def _asked(error: CallsheetError) -> float:
+    """Return the seconds that a tracker asks to be left alone."""
+    return (isinstance(error, RateLimited) and error.retry_after) or 0.0
 
 
 def _shown(seen: Job) -> JobState | Unset:
