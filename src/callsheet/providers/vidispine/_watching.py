@@ -47,6 +47,54 @@ class Mark:
     heard: int
 
 
+@attrs.define
+class Look:
+    """What one look sees of the jobs that matter to it; of the others it keeps nothing.
+
+    Attributes:
+        ids: The jobs that are watched by name.
+        filters: What else is watched, and
+        static: the same whatever state a job is in: what does not match yet may come to.
+        found: The jobs that matter; `None` for one that is gone.
+        newest: When the newest of all jobs was made, as far as it was seen.
+    """
+
+    ids: Collection[str]
+    filters: Sequence[JobFilter]
+    newest: datetime | None = None
+    found: dict[str, Job | None] = attrs.field(factory=dict)
+    static: Sequence[JobFilter] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.static = [attrs.evolve(one, states=None) for one in self.filters]
+
+    def take(self, jobs: Iterable[Job]) -> None:
+        """Take in jobs of a page."""
+        for job in jobs:
+            if job.created_at is not None and (self.newest is None or job.created_at > self.newest):
+                self.newest = job.created_at
+            if job.id in self.ids or any(one.matches(job) for one in self.static):
+                self.found[job.id] = job
+
+    def told(self) -> dict[str, Job | None]:
+        """Return what there is to tell: jobs by name, and those that match a filter."""
+        return {
+            id_: job
+            for id_, job in self.found.items()
+            if id_ in self.ids or (job is not None and any(one.matches(job) for one in self.filters))
+        }
+
+    def unfinished(self, last: Mark | None) -> frozenset[str]:
+        """Return the jobs that have not ended, of those that may come to match a filter."""
+        before = frozenset() if last is None else last.unfinished
+        going = {
+            id_
+            for id_, job in self.found.items()
+            if job is not None and not job.ended and any(one.matches(job) for one in self.static)
+        }
+        return (before - self.found.keys()) | going
+
+
 class WatchingCalls(JobCalls):
     """The calls of `callsheet.abc.Provider` that are about watching."""
 
@@ -68,89 +116,66 @@ class WatchingCalls(JobCalls):
         last = before if before is not None and all(one in before.filters for one in filters) else None
         at, heard = time.monotonic(), self._hints.count
         hinted = [] if last is None else self._hints.since(last.heard)
+        look = Look(ids, filters, None if last is None else last.newest)
         if last is not None and hinted and at - last.at < self.watch_interval:
-            found = dict(zip(hinted, await self.get_jobs(hinted), strict=True))
-            newest, at = last.newest, last.at
+            at = last.at
+            await self._take_each(look, hinted)
+        elif filters:
+            await self._look_by_filters(look, last)
         else:
-            found, newest = await self._look(ids, filters, last)
-        found, reached = _climbing(found, before)
-        mine = {
-            id_: job
-            for id_, job in found.items()
-            if id_ in ids or (job is not None and any(one.matches(job) for one in filters))
-        }
-        unfinished = _unfinished(found, filters, last)
-        return Sweep(mine, Mark(filters, unfinished, newest, reached, at, heard))
+            await self._look_by_name(look)
+        reached = _climb(look.found, before)
+        unfinished = look.unfinished(last)
+        watched = {id_: it for id_, it in reached.items() if id_ in ids or id_ in unfinished}
+        return Sweep(look.told(), Mark(filters, unfinished, look.newest, watched, at, heard))
 
-    async def _look(
-        self, ids: Collection[str], filters: Sequence[JobFilter], last: Mark | None
-    ) -> tuple[dict[str, Job | None], datetime | None]:
-        """Return what there is to see, and when the newest job was made."""
-        found: dict[str, Job | None] = {}
-        newest = None if last is None else last.newest
-        if filters:
-            newest = await self._newest() if last is None else newest
-            everything = await self._all(_base(ids, filters, last), words=UNFINISHED)
-            since = None if newest is None else newest - SLACK
-            for one in filters if last is None else [JobFilter(created_after=since, newest_first=False)]:
-                everything |= await self._all(one)
-            found |= everything
-            made = [job.created_at for job in everything.values() if job.created_at is not None]
-            newest = max(made if newest is None else [newest, *made], default=newest)
-        elif len(ids) > FEW and not self._server.is_before(4, 10):
-            pages = 1 + len(ids) // FEW
-            found |= await self._all(JobFilter(newest_first=False), words=UNFINISHED, pages=pages)
-        rest = [id_ for id_ in {*ids, *(last.unfinished if last else ())} if id_ not in found]
-        found |= zip(rest, await self.get_jobs(rest), strict=True)
-        return found, newest
+    async def _look_by_name(self, look: Look) -> None:
+        if len(look.ids) > FEW and not self._server.is_before(4, 10):
+            pages = 1 + len(look.ids) // FEW
+            await self._take_all(look, JobFilter(newest_first=False), words=UNFINISHED, pages=pages)
+        await self._take_each(look, [id_ for id_ in look.ids if id_ not in look.found])
 
-    async def _all(
-        self, wanted: JobFilter, *, words: Sequence[str] = (), pages: int | None = None
-    ) -> dict[str, Job]:
-        """Return all jobs that match, with their steps: in some states only, or so many pages of them."""
-        found: dict[str, Job] = {}
+    async def _look_by_filters(self, look: Look, last: Mark | None) -> None:
+        if last is None:
+            newest = await self.page_of(JobFilter(), after=None, size=1, steps=False)
+            look.newest = newest.items[0].created_at if newest.items else None
+        since = None if look.newest is None else look.newest - SLACK
+        await self._take_all(look, _base(look, last), words=UNFINISHED)
+        lately = JobFilter(created_after=since, newest_first=False)
+        for wanted in look.filters if last is None else [lately]:
+            await self._take_all(look, wanted)
+        watched = {*look.ids, *(() if last is None else last.unfinished)}
+        await self._take_each(look, [id_ for id_ in watched if id_ not in look.found])
+
+    async def _take_all(
+        self, look: Look, wanted: JobFilter, *, words: Sequence[str] = (), pages: int | None = None
+    ) -> None:
+        """Take in all jobs that match, with their steps: in some states only, or so many pages of them."""
         after: Position | None = None
         for number in itertools.count(1):
             page = await self.page_of(wanted, after=after, size=self.page_size, steps=True, words=words)
-            found |= {job.id: job for job in page.items}
+            look.take(page.items)
             if page.next is None or number == pages:
                 break
             after = page.next
-        return found
 
-    async def _newest(self) -> datetime | None:
-        page = await self.page_of(JobFilter(), after=None, size=1, steps=False)
-        return page.items[0].created_at if page.items else None
+    async def _take_each(self, look: Look, ids: Sequence[str]) -> None:
+        """Take in jobs one by one, gone ones too."""
+        look.found |= zip(ids, await self.get_jobs(ids), strict=True)
 
 
-def _base(ids: Collection[str], filters: Sequence[JobFilter], last: Mark | None) -> JobFilter:
+def _base(look: Look, last: Mark | None) -> JobFilter:
     """Return what of all the unfinished jobs to look at: where one filter is all, what may come to match."""
     known = frozenset() if last is None else last.unfinished
-    if len(filters) == 1 and known.issuperset(ids):
-        return attrs.evolve(filters[0], states=None)
+    if len(look.static) == 1 and known.issuperset(look.ids):
+        return look.static[0]
     return JobFilter(newest_first=False)
 
 
-def _unfinished(
-    found: Mapping[str, Job | None], filters: Sequence[JobFilter], last: Mark | None
-) -> frozenset[str]:
-    """Return the jobs that have not ended, of those that may come to match a filter."""
-    left = frozenset() if last is None else last.unfinished
-    static = [attrs.evolve(one, states=None) for one in filters]
-    going = {
-        id_
-        for id_, job in found.items()
-        if job is not None and not job.ended and any(one.matches(job) for one in static)
-    }
-    return (left - found.keys()) | going
-
-
-def _climbing(
-    found: Mapping[str, Job | None], last: Mark | None
-) -> tuple[dict[str, Job | None], dict[str, tuple[int, float]]]:
-    """Return the jobs with the furthest progress that was seen of them, and that."""
+def _climb(found: dict[str, Job | None], last: Mark | None) -> dict[str, tuple[int, float]]:
+    """Give the jobs the furthest progress that was seen of them, and return that."""
     before = {} if last is None else last.reached
-    seen, reached = dict(found), {**before}
+    reached = {**before}
     for id_, job in found.items():
         reached.pop(id_, None)
         if job is None or job.ended or job.progress is None:
@@ -159,6 +184,6 @@ def _climbing(
         old_attempts, old_progress = before.get(id_, (attempts, progress))
         if attempts <= old_attempts and progress < old_progress:
             progress = old_progress
-            seen[id_] = attrs.evolve(job, progress=progress)
+            found[id_] = attrs.evolve(job, progress=progress)
         reached[id_] = attempts, progress
-    return seen, reached
+    return reached
