@@ -43,6 +43,11 @@ def test_a_signature_covers_the_request(still_farm: Farm) -> None:
     body = b'{"identifiers": []}'
     headers = sign(still_farm.key, "POST", url, body)
     assert told(http.post(url, content=body, headers=headers))[1] == "ValidationException"
+    tight = {
+        **headers,
+        "Authorization": headers["Authorization"].replace(", ", ","),
+    }  # as some clients write it
+    assert told(http.post(url, content=body, headers=tight))[1] == "ValidationException"
     refused = [
         http.post(url, content=body + b" ", headers=headers),
         http.post(url.replace("job", "step"), content=body, headers=headers),
