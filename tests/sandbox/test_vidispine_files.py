@@ -57,7 +57,6 @@ def test_a_raw_import_leaves_an_item_with_a_file(archive: Archive, callsheet_san
         "item": item,
         "itemId": item,
         "fileId": file_id,
-        "transferId": "t-1",
         "destinationStorageId": "VX-1",
         "originalFilename": "a.mov",
         "bestEffortFilename": "a.mov",

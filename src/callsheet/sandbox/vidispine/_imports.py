@@ -150,11 +150,7 @@ def received(call: Call, transfer: Transfer) -> dict[str, str]:
     """Return what a job knows of bytes that arrived."""
     filename = call.text("filename")
     named = {"originalFilename": filename, "bestEffortFilename": filename} if filename else {}
-    return {
-        "fileId": transfer.file.id,
-        "transferId": transfer.name,
-        "destinationStorageId": transfer.file.storage,
-    } | named
+    return {"fileId": transfer.file.id, "destinationStorageId": transfer.file.storage, **named}
 
 
 def source(call: Call) -> dict[str, str]:
