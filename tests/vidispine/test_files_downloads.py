@@ -295,6 +295,8 @@ async def test_deleting(client: Vidispine, sandbox: Sandbox) -> None:
     await client.components.delete(part)
     (deletion,) = await client.jobs.list(types={"DELETE_FILE"}).collect()
     assert not deletion.ended
+    (worked_on,) = await client.components.list(deletion).collect()
+    assert (worked_on.id, worked_on.role, worked_on.job_id) == (part.id, "input", deletion.id)
     sandbox.clock.advance(3600)
     assert (await client.jobs.get(deletion)).ended
     assert await client.components.list(job).collect() == []
@@ -314,6 +316,9 @@ async def test_a_lost_answer_to_a_deletion(client: Vidispine, sandbox: Sandbox) 
     sandbox.faults.add("status", path=path, method="DELETE", status=404)
     await client.components.delete(part)
     assert len(sandbox.requests(path, method="DELETE")) == 2
+    with pytest.raises(NotFound) as caught:
+        await client.components.delete(part)
+    assert caught.value.outcome is Outcome.NOT_DONE
 
 
 # -- storages ------------------------------------------------------------------------------------------------

@@ -329,6 +329,18 @@ async def test_bytes_that_are_damaged_on_the_way(
     assert await client.components.list().collect() == []
 
 
+async def test_damage_that_cannot_be_removed(
+    client: Vidispine, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If a file that did not arrive as it was sent cannot even be deleted, that is logged, with its id."""
+    sandbox.faults.add("edit", path=DATA, set={"/size": 3})
+    sandbox.faults.add("status", path="/API/file/*", method="DELETE", status=403)
+    with pytest.raises(IntegrityError, match="'a'"):
+        await client.components.upload(File(b"data", name="a"))
+    (warned,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warned.startswith("file VX-1, which did not arrive whole")
+
+
 async def test_an_answer_without_a_file(client: Vidispine, sandbox: Sandbox) -> None:
     """An answer that names no file is no success, though the file is there if it was made."""
     sandbox.faults.add("edit", path=DATA, remove=["/id"], nth=1)

@@ -501,6 +501,25 @@ async def test_an_import_whose_job_cannot_be_read(client: Vidispine, sandbox: Sa
     assert await call("lowres", "k") == await only(client)
 
 
+async def test_answers_that_name_nothing(client: Vidispine, sandbox: Sandbox) -> None:
+    """An answer that names no item or job is no success."""
+    sandbox.faults.add("answer", path="/API/import*", method="POST", body={})
+    with pytest.raises(InvalidResponse, match="no id of the item") as caught:
+        await client.provider.create_placeholder("x")
+    assert (caught.value.outcome, caught.value.path) == (Outcome.UNKNOWN, "$.id")
+    with pytest.raises(InvalidResponse, match="no job") as caught:
+        await client.provider.import_uri("file:///a.mov", idempotency_key="k")
+    assert (caught.value.path, caught.value.idempotency_key) == ("$.jobId", "k")
+
+
+async def test_a_job_that_is_gone_at_once(client: Vidispine, sandbox: Sandbox) -> None:
+    """If the new job cannot be found any more the error says that it was made."""
+    sandbox.faults.add("status", path="/API/job/*", method="GET", status=404)
+    with pytest.raises(NotFound, match="gone already") as caught:
+        await client.provider.import_uri("file:///a.mov", idempotency_key="k")
+    assert (caught.value.outcome, caught.value.idempotency_key) == (Outcome.DONE, "k")
+
+
 async def test_what_makes_no_sense(client: Vidispine, sandbox: Sandbox, item: str) -> None:
     """Arguments that make no sense are refused by name, before anything is sent."""
     provider: Any = client.provider
