@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-TABLES = ("imports", "local", "over_http", "cli", "ftrack", "vidispine")
+TABLES = ("imports", "local", "over_http", "cli", "ftrack", "vidispine", "attachments")
 
 
 def main(wanted: list[str]) -> int:
