@@ -21,6 +21,7 @@ from callsheet import (
     Job,
     JobChange,
     JobState,
+    Listing,
     Location,
     NewJob,
     Outcome,
@@ -34,6 +35,7 @@ from callsheet import (
 )
 from callsheet.abc import JobFilter, Position, Provider, Slice
 from callsheet.providers.local import LocalProvider
+from callsheet.providers.vidispine import VidispineJob, VidispineProvider, VidispineTaskDefinition
 
 
 async def clients() -> None:
@@ -42,6 +44,10 @@ async def clients() -> None:
         assert_type(client, Client[LocalProvider])
         assert_type(client.provider, LocalProvider)
         assert_type(client.as_user("jane"), Client[LocalProvider])
+    async with Client(VidispineProvider(user="jane", password="p")) as archive:
+        assert_type(await archive.provider.task_definitions("IMPORT"), list[VidispineTaskDefinition])
+        assert_type(archive.provider.jobs(first=11, metadata=True), Listing[Job])
+        assert_type(archive.provider.details(await archive.jobs.get("VX-1")), VidispineJob)
 
 
 async def jobs(client: Client[Any], job: Job) -> None:
