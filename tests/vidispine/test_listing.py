@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -149,6 +149,8 @@ async def test_an_old_server(sandbox: Sandbox) -> None:
             await client.jobs.list().collect()
         with pytest.raises(Unsupported):
             await client.jobs.count()
+        with pytest.raises(Unsupported):
+            client.provider.jobs(created_after=datetime(2024, 1, 1, tzinfo=UTC))
         assert sandbox.requests() == []
         assert [job.id for job in await client.provider.jobs().collect()] == made[::-1]
         sandbox.act("vidispine", "jobs", ids=made, status="FINISHED")

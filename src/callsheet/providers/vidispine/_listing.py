@@ -136,7 +136,8 @@ class ListingCalls(ImportCalls):
 
         Raises:
             InvalidRequest: There is no such filter, or a number is none.
-            Unsupported: A state that Vidispine does not list by.
+            Unsupported: A state that Vidispine does not list by; or bounds of the start time, on a server older
+                than 4.10.
         """
         check_number(first, "first")
         if number is not None:
@@ -144,6 +145,8 @@ class ListingCalls(ImportCalls):
         if unknown := filters.keys() - attrs.fields_dict(JobFilter).keys():
             raise InvalidRequest(f"jobs: there is no filter {min(unknown)!r}")
         wanted = _checks.job_filter(**filters)
+        if wanted.created_after is not None or wanted.created_before is not None:
+            self._check_version()
         pairs = asked(wanted)
         if pairs is not None:
             kept = (pair for pair in pairs.pairs if pair[0] != "sort")
