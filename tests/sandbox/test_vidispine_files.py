@@ -415,6 +415,51 @@ def test_files_are_moved_copied_and_deleted_by_jobs(archive: Archive, callsheet_
     assert archive.get("/storage/file") == {"hits": 0}
 
 
+def test_files_are_registered_without_bytes(archive: Archive, callsheet_sandbox: Sandbox) -> None:
+    """A record of a file that is there already has no bytes here; a file with bytes can be imported."""
+    body = {"path": "shots/a.mov", "state": "CLOSED"}
+    file = archive.post("/storage/VX-2/file", json=body)
+    assert (file["storage"], file["path"], file["state"], file["size"]) == (
+        "VX-2",
+        "shots/a.mov",
+        "CLOSED",
+        0,
+    )
+    assert archive.refused("POST", "/storage/VX-2/file", json=body)[0] == 409
+    assert archive.refused("POST", "/storage/file", json={"state": "TIRED"})[0] == 400
+    assert archive.refused("GET", f"/file/{file['id']}/data")[0] == 404
+    moved = archive.post(f"/file/{file['id']}/path?path=shots/b.mov&storage=VX-1")
+    assert (moved["id"], moved["storage"], moved["path"]) == (file["id"], "VX-1", "shots/b.mov")
+    other = archive.post("/storage/VX-1/file/data?path=c.mov", content=CLIP)["id"]
+    assert archive.refused("POST", f"/file/{other}/path?path=shots/b.mov")[0] == 409
+    made = archive.post(f"/file/{other}/import?importTag=web", json={})
+    data = ended(archive, callsheet_sandbox, made)["data"]
+    assert (made["type"], data["fileId"], data["sourceFileId"]) == ("IMPORT", other, other)
+    archive.call("PUT", f"/file/{other}/hash/0a1b")
+    assert archive.get(f"/file/{other}")["hash"] == "0a1b"
+
+
+def test_filters_of_files(archive: Archive) -> None:
+    """Files are found by what their paths begin with, by state and by hash; other orders are refused."""
+    for path in ("a/b/c", "a/d", "e"):
+        archive.post(f"/storage/VX-1/file/data?path={path}", content=path.encode())
+    archive.call("PUT", "/file/VX-2/state/ARCHIVED")
+
+    def listed(query: str) -> list[str]:
+        return [file["path"] for file in archive.get(f"/storage/file?{query}").get("file", [])]
+
+    assert listed("path=a") == listed("prefix=a/") == ["a/b/c", "a/d"]
+    assert listed("path=a&recursive=false") == ["a/d"]
+    assert listed("state=ARCHIVED,OPEN") == ["a/d"]
+    assert listed(f"hash={hashlib.sha1(b'e').hexdigest()}") == ["e"]
+    assert listed("sort=path desc") == ["e", "a/d", "a/b/c"]
+    assert archive.refused("GET", "/storage/file?sort=colour")[0] == 400
+    assert (
+        archive.ask("GET", "/storage/file", headers={"Accept": "text/plain"}).text
+        == "VX-1\r\nVX-2\r\nVX-3\r\n"
+    )
+
+
 def test_one_path_is_one_file(archive: Archive, callsheet_sandbox: Sandbox) -> None:
     """Of two who bring a file to the same path at the same time, one has to hear that it is taken."""
     host, port = callsheet_sandbox.url.removeprefix("http://").split(":")

@@ -333,6 +333,17 @@ def test_what_others_say_of_a_step_stays(archive: Archive, callsheet_sandbox: Sa
     assert (task["status"], task["errorMessage"]) == ("FAILED_FATAL", "disk full")
 
 
+def test_a_job_that_waited_goes_on_where_it_was(archive: Archive, callsheet_sandbox: Sandbox) -> None:
+    """A job that waits and works again has begun no step anew, and ends with all of them."""
+    (job_id,) = callsheet_sandbox.act("vidispine", "new", type="STUDIO_RENDER", status="STARTED")
+    before = archive.job(job_id)
+    for status in ("WAITING", "STARTED"):
+        callsheet_sandbox.act("vidispine", "jobs", ids=[job_id], status=status)
+    assert archive.job(job_id) == before
+    callsheet_sandbox.act("vidispine", "jobs", ids=[job_id], status="FINISHED")
+    assert [task["status"] for task in archive.job(job_id)["log"]["task"]] == ["FINISHED"] * 3
+
+
 def test_priorities_of_the_future_can_be_sorted(archive: Archive, callsheet_sandbox: Sandbox) -> None:
     """A priority that nobody knows is told as it is, and comes before all others."""
     known = archive.make(query="priority=IMMEDIATE")
