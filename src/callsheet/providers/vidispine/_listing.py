@@ -136,8 +136,8 @@ class ListingCalls(ImportCalls):
 
         Raises:
             InvalidRequest: There is no such filter, or a number is none.
-            Unsupported: A state that Vidispine does not list by; or bounds of the start time, on a server older
-                than 4.10.
+            Unsupported: A state that Vidispine does not list by; or bounds in time, on a server older than
+                4.10.
         """
         check_number(first, "first")
         if number is not None:
