@@ -400,6 +400,10 @@ async def test_files_that_are_there_already(client: Vidispine, sandbox: Sandbox,
     named = [parameters(target) for target in posts(sandbox)]
     assert [asked.get("fileId", asked.get("sidecar")) for asked in named] == [[part.id], [part.id], [text.id]]
     assert {request.size for request in sandbox.requests(method="POST")} == {0}
+    other = await client.components.upload(File(b"other", name="a.mov"))
+    await provider.import_shape(None, part, tag="lowres", item=item, idempotency_key="k")
+    with pytest.raises(Conflict, match="'k'"):
+        await provider.import_shape(None, other, tag="lowres", item=item, idempotency_key="k")
 
 
 async def test_sidecars(client: Vidispine, sandbox: Sandbox, item: str) -> None:
@@ -436,6 +440,10 @@ async def test_addresses(client: Vidispine, sandbox: Sandbox) -> None:
         idempotency_key="k",
     )
     assert again == job == await only(client)
+    with pytest.raises(Conflict, match="'k'"):
+        await client.provider.import_uri(
+            "file:///srv/media/a b.mov", transcode=["lowres", "web"], priority=90, idempotency_key="k"
+        )
     named = await client.provider.import_uri("file:///srv/b.mov", name="B-roll")
     assert named.name == "B-roll"
 
@@ -544,6 +552,8 @@ async def test_what_makes_no_sense(client: Vidispine, sandbox: Sandbox, item: st
         (lambda: provider.create_placeholder("x", metadata={"a": 7}), "metadata"),
         (lambda: provider.import_uri(""), "uri"),
         (lambda: provider.import_uri("file:///a", transcode=[7]), "transcode"),
+        (lambda: provider.import_uri("file:///a", metadata={"a": 7}), "metadata"),
+        (lambda: provider.import_uri("file:///a", metadata={7: "a"}), "metadata"),
     ]
     for index, (try_it, culprit) in enumerate(bad):
         with raises_for(index, InvalidRequest, match=culprit):

@@ -58,9 +58,7 @@ class ImportCalls(ComponentCalls):
             binary: Files of any other kind.
             metadata: More fields of the item, by the names that the server has for them.
         """
-        given = {"title": _checks.text(title, "title")} | dict(metadata or {})
-        for name, value in given.items():
-            _checks.text(value, f"metadata: {name!r}", empty=True)
+        given = {"title": _checks.text(title, "title")} | _fields(metadata)
         counts = {"container": container, "video": video, "audio": audio, "binary": binary}
         query = [(name, str(int(_checks.number(count, name, 0, 1000)))) for name, count in counts.items()]
         with Door(self).calling():
@@ -195,8 +193,8 @@ class ImportCalls(ComponentCalls):
         called = name or _checks.text(uri, "uri").rstrip("/").rpartition("/")[2] or uri
         tags = [("tag", _checks.text(tag, "transcode")) for tag in transcode]
         query = (("uri", uri), *tags, *_graded(priority))
-        content = item_metadata(dict(metadata or {}))
-        order = _Order.of(_Import(path=("import",), query=query), called, idempotency_key)
+        content = item_metadata(_fields(metadata))
+        order = _Order.of(_Import(path=("import",), query=query), called, idempotency_key, content)
         post = partial(self._post, ("import",), [*query, *order.metadata], order.key, content=content)
         return await self._ordered(order, post)
 
@@ -232,10 +230,11 @@ class ImportCalls(ComponentCalls):
             raise InvalidRequest(
                 f"file {file.name!r} is a frame sequence; Vidispine imports files one by one"
             )
-        order = _Order.of(wanted, file.name, key)
         if isinstance(file, Component):
+            order = _Order.of(wanted, file.name, key, file.id)
             query = [*wanted.query, (wanted.by, file.id), *order.metadata]
             return await self._ordered(order, partial(self._post, wanted.path, query, order.key))
+        order = _Order.of(wanted, file.name, key)
         return await self._ordered(order, partial(self._send, wanted, file, order, on_progress))
 
     async def _ordered(self, order: _Order, make: Callable[[], Awaitable[Row]]) -> Job:
@@ -333,10 +332,10 @@ class _Order:
     name: str
 
     @classmethod
-    def of(cls, wanted: _Import, name: str, key: str | None) -> _Order:
-        """Return an order, under a new key if there is none."""
+    def of(cls, wanted: _Import, name: str, key: str | None, more: Any = None) -> _Order:
+        """Return an order, under a new key if there is none; `more` is what else tells it from others."""
         known = _checks.optional_text(key, "idempotency_key") or new_key()
-        request = json.dumps([wanted.path, wanted.query, name])
+        request = json.dumps([wanted.path, wanted.query, name, more], sort_keys=True)
         return cls(key=known, hash=hashlib.sha256(request.encode()).hexdigest()[:32], name=name)
 
     @property
@@ -364,6 +363,13 @@ def _destination(
         named="jobId",
         wish=tuple(f"{name}={value}" for name, value in query if value != f"{KEY}={key}"),
     )
+
+
+def _fields(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    return {
+        _checks.text(name, "metadata"): _checks.text(value, f"metadata: {name!r}", empty=True)
+        for name, value in (metadata or {}).items()
+    }
 
 
 def _graded(priority: int | None) -> tuple[tuple[str, str], ...]:
