@@ -132,7 +132,7 @@ def credentials(request: Request) -> tuple[str, str, str]:
     try:
         user, colon, password = base64.b64decode(rest, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
-        colon = ""
+        user = colon = password = ""
     if scheme.lower() != "basic" or not colon:
         raise not_authorized("Credentials are required")
     return "basic", user, password
