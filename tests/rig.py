@@ -442,7 +442,8 @@ class DeadlineRig(Rig):
     async def __aenter__(self) -> Self:
         bucket = self._stack.enter_context(FaultServer(Store().play))
         self.sandbox = self._stack.enter_context(Sandbox(s3=bucket.url))
-        self._stack.enter_context(deadlinehand.environment(self.sandbox.environment))
+        cache = {"XDG_CACHE_HOME": str(self.folder / "cache")}
+        self._stack.enter_context(deadlinehand.environment({**self.sandbox.environment, **cache}))
         deadlinehand.quiet_farm(self.sandbox)
         self.hand = await self._stack.enter_async_context(Client(deadlinehand.HandProvider(self.sandbox)))
         return self
