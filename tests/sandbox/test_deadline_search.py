@@ -8,7 +8,7 @@ import pytest
 
 from callsheet.sandbox import Sandbox
 from support import scale
-from support.deadlinecalls import QUEUE, Farm, template
+from support.deadlinecalls import FARM, QUEUE, Farm, template
 
 OTHER_QUEUE = f"queue-{2:032x}"
 OLDEST = [{"fieldSort": {"name": "CREATED_AT", "sortOrder": "ASCENDING"}}]
@@ -87,6 +87,20 @@ def test_filters_by_time(callsheet_sandbox: Sandbox, still_farm: Farm, three_job
     assert search(still_farm, moment("LESS_THAN", middle)) == ["Ash"]
     callsheet_sandbox.act("deadline", "finish", job=three_jobs[2]["jobId"])
     assert search(still_farm, moment("GREATER_THAN", middle, "ENDED_AT")) == ["Ash tree"]
+
+
+def test_times_are_texts_or_numbers(still_farm: Farm, three_jobs: list[Any]) -> None:
+    """A question may have seconds since 1970; what is no time at all is refused."""
+    found = []
+    for value in ("0", "1e10", '"2026-01-01T00:00:00"', '"soon"', "1e30", "NaN"):
+        each = (
+            f'{{"dateTimeFilter": {{"name": "CREATED_AT", "operator": "GREATER_THAN", "dateTime": {value}}}}}'
+        )
+        words = f'{{"operator": "AND", "filters": [{each}]}}'
+        body = f'{{"queueIds": ["{QUEUE}"], "itemOffset": 0, "filterExpressions": {words}}}'
+        answer = still_farm.ask("POST", f"/2023-10-12/farms/{FARM}/search/jobs", body.encode())
+        found.append(answer.json().get("totalResults", answer.headers.get("x-amzn-errortype")))
+    assert found == [3, 0, *["ValidationException"] * 4]
 
 
 def test_filters_join(still_farm: Farm, three_jobs: list[Any]) -> None:

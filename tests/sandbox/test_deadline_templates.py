@@ -22,6 +22,11 @@ def planned(document: dict[str, Any] | None = None, given: dict[str, Any] | None
     return plan({**whole, **(document or {})}, given or {})
 
 
+def defined(kind: str, default: Any) -> dict[str, Any]:
+    """Return what a template says that defines a parameter `A`."""
+    return {"parameterDefinitions": [{"name": "A", "type": kind, "default": default}]}
+
+
 def values(
     *definitions: dict[str, Any], combination: str | None = None, given: Any = None
 ) -> list[list[str]]:
@@ -128,6 +133,10 @@ def test_parameters_have_the_services_tags() -> None:
         ({"parameterDefinitions": [{"name": "A", "type": "STRING"}]}, {}, "A: it has no value"),
         ({"parameterDefinitions": [{"name": "A", "type": "COLOUR"}]}, {}, "A: its type"),
         ({"parameterDefinitions": [{"name": "A", "type": "INT"}]}, {"A": {"string": "1"}}, "A: it is no int"),
+        (defined("INT", 1.5), {}, "A: 1.5 is no int"),
+        (defined("STRING", None), {}, "A: None is no string"),
+        (defined("LIST[INT]", 1), {}, "A: 1 is no intList"),
+        ({"parameterDefinitions": 1}, {}, "not the form"),
         ({}, {"A": {"string": "1"}}, "A: the template does not define it"),
     ],
 )
@@ -144,6 +153,7 @@ def test_spaces_have_their_limits() -> None:
         ({"name": "F", "type": "INT", "range": "1-2:0"}, "no range"),
         ({"name": "F", "type": "COLOUR", "range": ["red"]}, "F: its type"),
         ({"name": "F", "type": "INT"}, "range"),
+        ({"name": "F", "type": "INT", "range": [1, "one"]}, "F: 'one' is no int"),
         ({"name": "F", "type": "INT", "range": "1-1000000"}, "more than"),
     ):
         with pytest.raises(InvalidTemplate, match=message):

@@ -18,7 +18,7 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.serialize import create_serializer
 
-__all__ = ["FARM", "QUEUE", "Farm", "Refused", "model", "sign", "template"]
+__all__ = ["FARM", "QUEUE", "Farm", "Refused", "model", "shapes", "sign", "template"]
 
 FARM = f"farm-{1:032x}"
 QUEUE = f"queue-{1:032x}"
@@ -83,7 +83,10 @@ class Farm:
         Raises:
             Refused: The service refused.
         """
-        answer = self.send(operation, **parameters)
+        return self.read(operation, self.send(operation, **parameters))
+
+    def read(self, operation: str, answer: httpx.Response) -> Any:
+        """Return what an operation was answered, as `call` does."""
         if answer.status_code >= 400:
             raise Refused(answer)
         shape = model().operation_model(operation)
@@ -131,7 +134,7 @@ def sign(
 
 def flaws(name: str, value: Any, path: str) -> Iterator[str]:
     """Yield what an answer has, or lacks, that AWS's description of its shape does not allow."""
-    shape = _document()["shapes"][name]
+    shape = shapes()[name]
     if not _fits(shape["type"], value):
         yield f"{path}: {value!r} is no {shape['type']}"
     elif shape["type"] == "structure":
@@ -190,6 +193,11 @@ def model() -> ServiceModel:
 @cache
 def _document() -> Any:
     return Loader().load_service_model("deadline", "service-2")
+
+
+def shapes() -> Any:
+    """Return AWS's description of all that operations take and answer, by name."""
+    return _document()["shapes"]
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
@@ -246,9 +246,10 @@ def _is_text(value: str) -> bool:
 
 
 def _is_moment(value: Any) -> bool:
-    if isinstance(value, str):
-        try:
+    try:
+        if isinstance(value, str):
             return datetime.fromisoformat(value).tzinfo is not None
-        except ValueError:
-            return False
+        datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        return False
     return True

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["TAGS", "InvalidTemplate", "plain", "resolved", "taken", "texts_of"]
+__all__ = ["TAGS", "InvalidTemplate", "fitting", "plain", "resolved", "taken", "texts_of"]
 
 TAGS = {
     "STRING": "string",
@@ -25,6 +25,12 @@ TAGS = {
     "CHUNK[INT]": "chunkInt",
 }
 """How the service spells the types of parameters."""
+
+SCALARS = {"string", "path", "int", "float", "bool", "rangeExpr", "chunkInt"}
+NUMBERS = {
+    "int": re.compile(r"-?(0|[1-9][0-9]*)"),
+    "float": re.compile(r"-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?"),
+}
 
 REFERENCE = re.compile(r"{{\s*(?:Raw)?Param\.(\w+)\s*}}")
 
@@ -49,12 +55,26 @@ def taken(definitions: Iterable[dict[str, Any]], given: Mapping[str, Any]) -> di
                 raise InvalidTemplate(f"parameter {name}: it is no {tag}")
             found[name] = given[name]
         elif "default" in definition:
-            found[name] = {tag: plain(definition["default"])}
+            found[name] = {tag: fitting(name, tag, definition["default"])}
         else:
             raise InvalidTemplate(f"parameter {name}: it has no value")
     if unknown := sorted(set(given) - set(found)):
         raise InvalidTemplate(f"parameter {unknown[0]}: the template does not define it")
     return found
+
+
+def fitting(name: str, tag: str, value: Any) -> Any:
+    """Return a value that a template writes for a parameter, as the service spells it.
+
+    Raises:
+        InvalidTemplate: It is not of that kind.
+    """
+    spelled = plain(value)
+    scalar = isinstance(value, str | int | float)
+    wanted = scalar if tag in SCALARS else isinstance(value, list)
+    if not wanted or (tag in NUMBERS and not NUMBERS[tag].fullmatch(spelled)):
+        raise InvalidTemplate(f"parameter {name}: {value!r} is no {tag}")
+    return spelled
 
 
 def plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from callsheet.sandbox.deadline._parameters import TAGS, InvalidTemplate, plain, resolved
+from callsheet.sandbox.deadline._parameters import TAGS, InvalidTemplate, fitting, plain, resolved
 
 __all__ = ["space_told", "tasks_of"]
 
@@ -48,15 +48,18 @@ def _values(words: Mapping[str, Any], texts: Mapping[str, str]) -> list[dict[str
     """Return the values of one task parameter."""
     kind, wanted = words["type"], words["range"]
     if kind in {"INT", "CHUNK[INT]"} and not isinstance(wanted, list):
-        wanted = list(_range(resolved(wanted, texts)))
+        wanted = list(itertools.islice(_range(resolved(wanted, texts)), MOST_TASKS + 1))
     elif isinstance(wanted, list):
         wanted = [resolved(plain(each), texts) for each in wanted]
+    if len(wanted) > MOST_TASKS:
+        raise InvalidTemplate(f"parameter {words['name']}: more than {MOST_TASKS} values")
     if kind == "CHUNK[INT]":
         size = int(resolved(words["chunks"]["defaultTaskCount"], texts))
         wanted = [_chunk([int(each) for each in chunk]) for chunk in _batched(wanted, size)]
     if kind not in TAGS:
         raise InvalidTemplate(f"parameter {words['name']}: its type is not known")
-    return [{TAGS[kind]: str(each)} for each in wanted]
+    tag = TAGS[kind]
+    return [{tag: fitting(words["name"], tag, each)} for each in wanted]
 
 
 def _range(text: str) -> Iterator[int]:
