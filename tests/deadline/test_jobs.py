@@ -448,6 +448,16 @@ async def test_allows_by_members(client: Deadline) -> None:
     assert await client.jobs.allows(job, "abort", people["MANAGER"]) is False
 
 
+async def test_who_i_am_is_asked_once(client: Deadline, sandbox: Sandbox) -> None:
+    """Without a name, the credentials tell whose they are: the maker of the job, among others."""
+    job = await client.jobs.create("x", template=TEMPLATE)
+    assert [await client.jobs.allows(job, "abort") for _ in range(2)] == [True, True]
+    (asked,) = sandbox.requests("/", method="POST")
+    assert "GetCallerIdentity" in asked.body
+    (theirs,) = sandbox.act("deadline", "make", user="bob")["jobs"]
+    assert await client.jobs.allows(theirs, "abort") is False
+
+
 async def test_nobody_acts_for_others(client: Deadline) -> None:
     """Who acts on Deadline is who has the credentials."""
     with pytest.raises(Unsupported, match="credentials"):

@@ -106,7 +106,7 @@ class DeadlineProvider(FileCalls):
         region: By default that of the environment or the profile.
         endpoint: Another address of the service; by default `AWS_ENDPOINT_URL_DEADLINE` and the like.
         profile: The profile of AWS's shared configuration.
-        user: How Deadline calls you; without it `allows` must be told.
+        user: How Deadline calls you; by default as the credentials say, which are asked when it matters.
         timeout: Seconds by which every call ends (a transfer goes on for as long as bytes move).
         connections: The most connections at a time.
         proxy: A proxy's URL; by default that of the environment.
@@ -216,7 +216,7 @@ class DeadlineProvider(FileCalls):
 
     @property
     def user(self) -> str:
-        """How Deadline calls you, as it was given; empty if it was not."""
+        """How Deadline calls you, if that was given; else empty, and the credentials tell."""
         return self._user
 
     # -- lifecycle -------------------------------------------------------------------------------------------

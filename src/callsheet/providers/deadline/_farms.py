@@ -142,6 +142,7 @@ class FarmCalls(StepCalls):
         needed = NEEDED.get(action)
         if needed is None:
             return False
+        user = user or await self._server.caller()
         members = await self.job_members(job_id)
         levels = [member.membership_level for member in members if member.principal_id == user]
         if job.user == user:

@@ -23,12 +23,16 @@ class Pace:
 
     Without limit until the service first refuses. Then nobody asks until the time it named, and from then on
     at half the rate of before, which grows again with each success.
+
+    Attributes:
+        rate: Requests a second; `None` for no limit.
     """
 
     def __init__(self) -> None:
-        self._rate: float | None = None
+        self.rate: float | None = None
         self._usual = 0.0
         self._free = 0.0
+        self._slowed = False
         self._recent: deque[float] = deque(maxlen=20)
 
     async def turn(self) -> None:
@@ -38,22 +42,24 @@ class Pace:
             await anyio.sleep(wait)
         now = anyio.current_time()
         self._recent.append(now)
-        if self._rate is not None:
-            self._free = now + 1 / self._rate
+        self._slowed = False
+        if self.rate is not None:
+            self._free = now + 1 / self.rate
 
     def refused(self, retry_after: float | None) -> None:
-        """Slow everybody down, once for all that were refused together."""
+        """Slow everybody down, once for all that were under way together."""
         now = anyio.current_time()
-        if now >= self._free - 1 / (self._rate or 1e9):
+        if not self._slowed:
+            self._slowed = True
             span = max(now - self._recent[0], 0.01) if self._recent else 1.0
             measured = max(len(self._recent), 1) / span
             self._usual = max(self._usual, measured)
-            self._rate = max(SLOWEST, min(self._rate or measured, measured) / 2)
+            self.rate = max(SLOWEST, min(self.rate or measured, measured) / 2)
         self._free = max(self._free, now + min(LONGEST, 1.0 if retry_after is None else retry_after))
 
     def succeeded(self) -> None:
         """Go a little faster again; at the rate of before, without limit."""
-        if self._rate is not None:
-            self._rate *= GROWTH
-            if self._rate >= self._usual:
-                self._rate, self._usual = None, 0.0
+        if self.rate is not None:
+            self.rate *= GROWTH
+            if self.rate >= self._usual:
+                self.rate, self._usual = None, 0.0

@@ -39,6 +39,7 @@ BATCH = 100
 
 VERSION = "/2023-10-12"
 _JSON = {"content-type": "application/json"}
+_ARN = re.compile(rb"<Arn>\s*([^<\s]+)\s*</Arn>")
 _TOKEN = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 
 
@@ -103,6 +104,7 @@ class Server:
             Denied: We may not see it.
         """
         self._settings = None
+        self._caller: str | None = None
         self._roles: dict[str, TemporaryCredentials] = {}
         self._opening = anyio.Lock(fast_acquire=True)
         self.threads = Threads(8)
@@ -256,6 +258,35 @@ class Server:
         if isinstance(error, ResponseError) and answer.status == 429:
             self.pace.refused(retry_after(answer.headers))
         return error
+
+    async def caller(self) -> str:
+        """Return whom Deadline notes as the maker of jobs of these credentials: a user's id, or an ARN."""
+        known = self.aws.settings.get("user_id")  # of a login of Deadline's monitor
+        if known:
+            return str(known)
+        if self._caller is None:
+            sts = Http(
+                await self.aws.endpoint("sts", UseGlobalEndpoint=False),
+                provider="deadline",
+                options=self.options,
+                auth=Signer(self.aws.credentials, service="sts", region=self.region),
+                check=error_of,
+                setting="AWS_ENDPOINT_URL_STS",
+            )
+            async with sts:
+                answer = await sts.send(
+                    "POST",
+                    "/",
+                    headers={"content-type": "application/x-www-form-urlencoded"},
+                    body=b"Action=GetCallerIdentity&Version=2011-06-15",
+                    reads=True,
+                    operation="GetCallerIdentity",
+                )
+            found = _ARN.search(answer.body)
+            if found is None:
+                raise answer.unreadable("no Arn")
+            self._caller = str(found[1], "utf-8")
+        return self._caller
 
     # -- the queue's own -------------------------------------------------------------------------------------
 

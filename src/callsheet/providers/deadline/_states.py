@@ -90,5 +90,5 @@ def is_ended(raw: Mapping[str, Any], state: JobState) -> bool:
 def progress_of(raw: Mapping[str, Any]) -> float | None:
     """Return the part of a job's tasks that are over; `None` while it has none."""
     counts = raw.get("taskRunStatusCounts") or {}
-    total = sum(counts.values())
-    return sum(counts.get(word, 0) for word in _OVER_TASKS) / total if total else None
+    total: int = sum(counts.values())
+    return sum([counts.get(word, 0) for word in _OVER_TASKS]) / total if total else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -221,28 +221,25 @@ def _checked(template: Template) -> Template:
 
 
 def _document(text: str, where: str) -> dict[str, Any]:
-    if text.lstrip().startswith("{"):
-        read: Callable[[str], Any] = json.loads
-        errors: tuple[type[Exception], ...] = (ValueError, RecursionError)
-    else:
-        try:
-            import yaml  # only those who write YAML need it
-        except ModuleNotFoundError as exc:
-            raise ConfigError("yaml is missing; run: pip install 'callsheet[deadline]'") from exc
-
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-        def read(text: str) -> Any:
-            return yaml.load(text, Loader=loader)  # noqa: S506 - both loaders are safe ones
-
-        errors = (yaml.YAMLError, ValueError, RecursionError)
     try:
-        document = read(text)
-    except errors as exc:
+        document = json.loads(text) if text.lstrip().startswith("{") else _yaml(text)
+    except (ValueError, RecursionError) as exc:
         raise InvalidRequest(f"template: {where} is neither JSON nor YAML: {exc}") from exc
     if not isinstance(document, dict):
         raise InvalidRequest(f"template: {where} holds no mapping")
     return document
+
+
+def _yaml(text: str) -> Any:
+    try:
+        import yaml  # only those who write YAML need it
+    except ModuleNotFoundError as exc:
+        raise ConfigError("yaml is missing; run: pip install 'callsheet[deadline]'") from exc
+    try:
+        # Both loaders are safe ones; the one in C is not everywhere.
+        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    except yaml.YAMLError as exc:
+        raise ValueError(str(exc)) from exc
 
 
 # -- parameters ----------------------------------------------------------------------------------------------

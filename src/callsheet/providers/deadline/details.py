@@ -524,11 +524,15 @@ def read_time(value: Any) -> datetime | None:
     """
     if value is None:
         return None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return datetime.fromtimestamp(value, UTC)
-    # Python takes six digits of a second.
-    moment = datetime.fromisoformat(value if len(value) <= 27 else _LONG_FRACTION.sub(r"\1", value))
-    return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    if isinstance(value, str):
+        # Python takes six digits of a second.
+        moment = datetime.fromisoformat(value if len(value) <= 27 else _LONG_FRACTION.sub(r"\1", value))
+        if moment.tzinfo is UTC:
+            return moment
+        return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    if isinstance(value, bool):
+        raise TypeError("a truth is no moment")
+    return datetime.fromtimestamp(value, UTC)
 
 
 _LONG_FRACTION = re.compile(r"(\.\d{6})\d+")

@@ -1,0 +1,196 @@
+"""A farm, network or clock in trouble: each as promised, on Deadline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from callsheet import Client, InvalidResponse, JobState, Outcome, RateLimited, TransportError, Unavailable
+from callsheet.providers.deadline import DeadlineProvider
+from callsheet.providers.deadline._pace import Pace
+from callsheet.sandbox import Sandbox
+from support.deadlinehand import FARM, QUEUE, TEMPLATE
+
+Deadline = Client[DeadlineProvider]
+
+PASSING: list[tuple[str, dict[str, Any]]] = [
+    ("lost", {}),
+    ("cut", {"after": 20}),
+    ("reset", {}),
+    ("reset", {"after": 100}),
+    ("html", {"status": 502}),
+    ("status", {"status": 503}),
+    ("status", {"status": 429, "retry_after": 0}),
+]
+
+
+@pytest.mark.parametrize(("kind", "options"), PASSING)
+async def test_trouble_while_a_job_is_made(
+    client: Deadline, sandbox: Sandbox, kind: str, options: dict[str, Any]
+) -> None:
+    """Whatever happens to the first try, one job is made and returned, under one token."""
+    sandbox.faults.add(kind, path="*/jobs", method="POST", nth=1, **options)
+    job = await client.jobs.create("x", template=TEMPLATE, idempotency_key="k-1")
+    assert (job.name, job.state) == ("x", JobState.QUEUED)
+    assert await client.jobs.count() == 1
+    tokens = {
+        request.headers["x-amz-client-token"]
+        for request in sandbox.requests("*/queues/*/jobs", method="POST")
+    }
+    assert tokens == {"k-1"}
+
+
+@pytest.mark.parametrize(("kind", "options"), PASSING)
+async def test_trouble_while_jobs_are_read_and_changed(
+    client: Deadline, sandbox: Sandbox, kind: str, options: dict[str, Any]
+) -> None:
+    """Searches, looks and changes are made again, and bring what is there."""
+    job = await client.jobs.create("x", template=TEMPLATE)
+    sandbox.faults.add(kind, path="*/search/jobs", nth=1, **options)
+    sandbox.faults.add(kind, path="*/batch-get-job", nth=1, **options)
+    sandbox.faults.add(kind, path="*/jobs/*", method="PATCH", nth=1, **options)
+    assert [one.id async for one in client.jobs.list()] == [job.id]
+    assert await client.jobs.get_many([job, f"job-{1:032x}"]) == [job, None]
+    assert (await client.jobs.update(job, name="y")).name == "y"
+
+
+async def test_giving_up_says_what_happened(sandbox: Sandbox) -> None:
+    """When no answer comes at all, the error says that nobody knows, and its key makes a repeat safe."""
+    async with Client(DeadlineProvider(FARM, QUEUE, timeout=1.0)) as client:
+        sandbox.faults.add("lost", path="*/jobs", method="POST")
+        with pytest.raises(TransportError) as caught:
+            await client.jobs.create("x", template=TEMPLATE)
+        assert caught.value.outcome is Outcome.UNKNOWN
+        sandbox.faults.clear()
+        job = await client.jobs.create("x", template=TEMPLATE, idempotency_key=caught.value.idempotency_key)
+        assert [one.id async for one in client.jobs.list()] == [job.id]
+
+
+async def test_a_job_that_was_made_but_not_seen(sandbox: Sandbox) -> None:
+    """If only the look at a new job fails, the error says that it was made."""
+    async with Client(DeadlineProvider(FARM, QUEUE, timeout=0.6)) as client:
+        sandbox.faults.add("status", path="*/jobs/*", method="GET", status=503)
+        with pytest.raises(Unavailable) as caught:
+            await client.jobs.create("x", template=TEMPLATE, idempotency_key="k-1")
+        assert (caught.value.outcome, caught.value.idempotency_key) == (Outcome.DONE, "k-1")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("*/search/jobs", "[]"),
+        ("*/search/jobs", "{}"),
+        ("*/search/jobs", '{"jobs": [{"jobId": "job-1"}], "totalResults": 1}'),
+        ("*/search/jobs", '{"jobs": [], "totalResults": 1, "nextItemOffset": 0}'),
+        ("*/search/jobs", '{"jobs": [7], "totalResults": 1}'),
+        ("*/search/jobs", "<html>"),
+    ],
+)
+async def test_answers_that_make_no_sense(client: Deadline, sandbox: Sandbox, path: str, body: str) -> None:
+    """An answer of the wrong shape is told as such, with the place in it; no page is cut short silently."""
+    sandbox.faults.add(
+        "answer", path=path, status=200, headers={"content-type": "application/json"}, body=body
+    )
+    with pytest.raises(InvalidResponse) as caught:
+        await client.jobs.list().collect()
+    assert caught.value.path.startswith("$")
+
+
+async def test_a_batch_that_leaves_one_out(client: Deadline, sandbox: Sandbox) -> None:
+    """A batch that says nothing of a job is no word that the job is gone."""
+    ids = sandbox.act("deadline", "make", number=2)["jobs"]
+    body = '{"jobs": [], "errors": []}'
+    headers = {"content-type": "application/json"}
+    sandbox.faults.add("answer", path="*/batch-get-job", status=200, headers=headers, body=body)
+    with pytest.raises(InvalidResponse, match="nothing about job-"):
+        await client.jobs.get_many(ids)
+
+
+async def test_a_list_that_does_not_get_on(client: Deadline, sandbox: Sandbox) -> None:
+    """A list that hands out the same page again is told as such, instead of being read for ever."""
+    body = '{"farms": [], "nextToken": "again"}'
+    headers = {"content-type": "application/json"}
+    sandbox.faults.add("answer", path="/2023-10-12/farms", status=200, headers=headers, body=body)
+    with pytest.raises(InvalidResponse, match="the same page again"):
+        await client.provider.farms()
+    assert len(sandbox.requests("/2023-10-12/farms")) == 2
+
+
+async def test_a_clock_that_is_wrong(sandbox: Sandbox) -> None:
+    """A clock half an hour off is set by the service's at the first refusal, and all goes on."""
+    sandbox.configure("deadline", check_clock=True)
+    sandbox.clock.advance(1800)
+    async with Client(DeadlineProvider(FARM, QUEUE)) as client:
+        job = await client.jobs.create("x", template=TEMPLATE)
+        assert await client.jobs.get(job) == job
+        refused = [request for request in sandbox.requests() if request.status == 403]
+        assert len(refused) == 1
+
+
+async def test_a_farm_that_is_asked_too_much(sandbox: Sandbox) -> None:
+    """A service that takes few requests a second gets no more from all tasks together, and none is lost."""
+    ids = sandbox.act("deadline", "make", number=40)["jobs"]
+    async with Client(DeadlineProvider(FARM, QUEUE)) as client:
+        sandbox.configure("deadline", requests_per_second=40, retry_after=0)
+        found: list[str] = []
+
+        async def look(id_: str) -> None:
+            found.append((await client.jobs.get(id_)).id)
+
+        async with anyio.create_task_group() as tasks:
+            for id_ in ids:
+                tasks.start_soon(look, id_)
+        assert sorted(found) == sorted(ids)
+
+
+# -- the pace ------------------------------------------------------------------------------------------------
+
+
+async def test_pace_without_trouble() -> None:
+    """As long as nobody says no, nobody waits."""
+    pace = Pace()
+    began = anyio.current_time()
+    for _ in range(1000):
+        await pace.turn()
+        pace.succeeded()
+    assert pace.rate is None
+    assert anyio.current_time() - began < 5
+
+
+async def test_pace_after_a_refusal() -> None:
+    """A refusal halves the pace once for all that came together, and successes bring it back."""
+    pace = Pace()
+    for _ in range(20):
+        await pace.turn()
+    pace.refused(0)
+    halved = pace.rate
+    assert halved is not None
+    for _ in range(19):
+        pace.refused(0)
+    assert pace.rate == halved
+    for _ in range(20):
+        pace.succeeded()
+    assert pace.rate is None
+
+
+async def test_pace_waits_as_told() -> None:
+    """Nobody's turn comes before the time that the service named, in whatever order they ask."""
+    pace = Pace()
+    await pace.turn()
+    pace.refused(0.2)
+    began = anyio.current_time()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(pace.turn)
+    assert anyio.current_time() - began >= 0.2
+
+
+async def test_a_limit_that_is_never_lifted(sandbox: Sandbox) -> None:
+    """A service that refuses for longer than a call may take is told as such, with its own wish."""
+    async with Client(DeadlineProvider(FARM, QUEUE, timeout=2.0)) as client:
+        sandbox.faults.add("status", path="*/search/jobs", status=429, retry_after=60)
+        with pytest.raises(RateLimited) as caught:
+            await client.jobs.list().first()
+        assert caught.value.retry_after == 60
