@@ -191,6 +191,15 @@ async def test_what_is_there_already(queue: Uploads, store: Store, shot: Path, c
     assert len(store.calls) == 3
 
 
+async def test_who_may_not_list_the_bucket(queue: Uploads, store: Store, shot: Path) -> None:
+    """Where asking for a content is forbidden, it is sent on the condition that it is not there."""
+    large = b"x" * (1 << 20) + b"y"
+    (shot / "large").write_bytes(large)
+    store.strike("HEAD", lambda line, store, request: line.send(error(403, "")))
+    await queue.prepare([shot / "large"], key="k-1")
+    assert data_of(store) == {data_key(large): large}
+
+
 async def test_files_of_a_bundle(queue: Uploads, store: Store, shot: Path) -> None:
     """Folders travel with all that is in them, and paths that are only spoken of move the root."""
     (shot / "empty").mkdir()

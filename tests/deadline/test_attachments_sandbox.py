@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import anyio.to_thread
+import attrs
 import httpx
 import pytest
 
@@ -15,6 +20,7 @@ from callsheet import AttachError, Client, File, Job, JobState, NotFound
 from callsheet.providers.deadline import DeadlineProvider
 from callsheet.sandbox import Sandbox
 from support.deadlinehand import TEMPLATE, environment, quiet_farm
+from support.vendors import run_python
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -97,3 +103,48 @@ async def test_no_job_without_its_files(
     plain = await client.jobs.create("plain", template=TEMPLATE)
     assert await client.components.list(plain).collect() == []
     assert sandbox.requests("*/user-roles") == []
+
+
+async def test_the_deadline_command_reads_our_files(
+    client: Client[DeadlineProvider], sandbox: Sandbox, shot: Path
+) -> None:
+    """AWS's own command brings back the inputs and outputs of a job that was made here."""
+    job = await make(client, shot)
+    sandbox.act("deadline", "finish", jobs=[job.id])
+    await anyio.to_thread.run_sync(shutil.rmtree, shot)
+    assert await beside(sandbox, "fetch", job.id) == job.id
+    assert await anyio.to_thread.run_sync(tree, shot) == {**FILES, "renders/Render-0000.txt": ANY}
+
+
+async def test_files_of_the_deadline_command(
+    client: Client[DeadlineProvider], sandbox: Sandbox, shot: Path, tmp_path: Path
+) -> None:
+    """A job that AWS's own command has submitted has its files here, too, and shares them with ours."""
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "template.json").write_text(json.dumps(TEMPLATE))
+    inputs = {"filenames": [str(shot / name) for name in FILES], "directories": []}
+    references = {"assetReferences": {"inputs": inputs, "outputs": {"directories": [str(shot / "renders")]}}}
+    (bundle / "asset_references.json").write_text(json.dumps(references))
+    theirs = await beside(sandbox, "submit", str(bundle), str(shot))
+    ours = await client.jobs.create("render", template=bundle)
+    listed = [await client.components.list(job).collect() for job in (theirs, ours)]
+    facts = [[attrs.evolve(one, id="", job_id="", created_at=None) for one in files] for files in listed]
+    assert facts[0] == facts[1]
+    assert [one.details for one in listed[0]] == [one.details for one in listed[1]]
+    assert {one.details.path for one in listed[0]} == set(FILES)
+    for one in listed[0]:
+        async with client.components.open(one) as chunks:
+            assert b"".join([chunk async for chunk in chunks]) == FILES[one.details.path]
+
+
+async def beside(sandbox: Sandbox, *words: str) -> Any:
+    """Return what AWS's own command did."""
+    script = Path(__file__).with_name("outputs_beside.py")
+    run = partial(run_python, "deadline", script, *words, environment=sandbox.environment)
+    return await anyio.to_thread.run_sync(run)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Return all files below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

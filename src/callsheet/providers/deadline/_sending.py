@@ -8,9 +8,10 @@ from collections.abc import AsyncGenerator, Iterable
 from functools import partial
 from pathlib import Path
 
+import anyio
 from xxhash import xxh3_128, xxh3_128_hexdigest
 
-from callsheet._errors import CallsheetError, IntegrityError
+from callsheet._errors import CallsheetError, Denied, IntegrityError
 from callsheet._http._messages import Body
 from callsheet._s3 import PART, Bucket, upload
 from callsheet._threads import Threads
@@ -53,7 +54,9 @@ async def send(inputs: Iterable[Input], *, storage: Storage, cache: HashCache, t
         await sending.run()
     finally:
         if sending.there:
-            await threads.run(cache.note_seen, bucket.url, sending.there)
+            # Also when cancelled: what is there need not be asked for again.
+            with anyio.move_on_after(2, shield=True):
+                await threads.run(cache.note_seen, bucket.url, sending.there, abandon=True)
 
 
 class _Sending:
@@ -89,7 +92,7 @@ class _Sending:
         """Send one content, unless it is there."""
         file = content.file
         source = file.source
-        if content.size > SMALL and await self._bucket.head(key) is not None:
+        if content.size > SMALL and await self._is_there(key):
             return
         if content.size > PART and isinstance(source, Path | bytes):
             await upload(
@@ -109,6 +112,13 @@ class _Sending:
         else:
             body = Body(partial(_proved, content, self._threads), content.size)
             await self._bucket.put(key, body, new_only=True)
+
+    async def _is_there(self, key: str) -> bool:
+        try:
+            return await self._bucket.head(key) is not None
+        except Denied:
+            # Who may not list the bucket is not told; a put under a condition tells in the end.
+            return False
 
 
 async def _proved(content: Input, threads: Threads) -> AsyncGenerator[bytes, None]:
