@@ -10,6 +10,7 @@ from pathlib import Path
 
 import anyio
 import attrs
+import botocore.auth  # noqa: F401 - as opening a provider does it, off the loop
 import httpx
 import pytest
 
