@@ -28,7 +28,7 @@ class Beside:
         self._listener: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._host = settings.host
-        self._port = settings.port + 1 if settings.port else 0
+        self._port = settings.port + 1 if 0 < settings.port < 65535 else 0
 
     @property
     def url(self) -> str:
