@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import uuid
 
+import anyio
+
 from callsheet._errors import CallsheetError, Conflict, IntegrityError
 from callsheet._files import File
 from callsheet.abc import Progress
@@ -21,6 +23,9 @@ logger = logging.getLogger("callsheet")
 
 FOLDER = "callsheet"
 """Where on a storage uploads go."""
+
+SETTLING = 5
+"""Looks for a file whose request was cut off, each after twice the time of the last, 0.05 s at first."""
 
 
 async def upload(server: Server, file: File, storage: str | None, *, key: str, progress: Progress) -> Row:
@@ -48,12 +53,7 @@ class _Upload:
         size = await self._file.measure(self._server.threads)
         found = await self._find(key)
         if found is not None:
-            sha1 = await sha1_of(self._server, self._file) if size <= CHUNK else None
-            if not self._is_same(found, size, sha1):
-                raise Conflict(
-                    f"the idempotency key {key!r} was used with another file", provider="vidispine"
-                )
-            return await self._noted(Sent(found, sha1))
+            return await self._known(found, size, key)
         destination = Destination(
             path=(*self._place, "file", "data"),
             query=self._query,
@@ -63,7 +63,12 @@ class _Upload:
             wish=(self._file.name,),
             keeps_key=True,
         )
-        sent = await send(self._server, self._file, destination, key=key, progress=progress)
+        try:
+            sent = await send(self._server, self._file, destination, key=key, progress=progress)
+        except Conflict as error:
+            if error.code != "fileAlreadyExists" or (found := await self._settled(key)) is None:
+                raise
+            return await self._known(found, size, key)
         with done():
             if self._is_same(sent.document, size, sent.sha1):
                 row = await self._noted(sent)
@@ -71,6 +76,21 @@ class _Upload:
                     return row
         await self._discard(sent.document["id"])
         raise IntegrityError(f"file {self._file.name!r} did not arrive as it was sent; it was deleted there")
+
+    async def _settled(self, key: str) -> Row | None:
+        """Return the file that a request of ours has made, which was cut off and may be at its end now."""
+        for attempt in range(SETTLING):
+            if (found := await self._find(key)) is not None:
+                return found
+            await anyio.sleep(0.05 * 2**attempt)
+        return None
+
+    async def _known(self, found: Row, size: int, key: str) -> Row:
+        """Return the document of the file that is there under the key, if it is this one."""
+        sha1 = await sha1_of(self._server, self._file) if size <= CHUNK else None
+        if not self._is_same(found, size, sha1):
+            raise Conflict(f"the idempotency key {key!r} was used with another file", provider="vidispine")
+        return await self._noted(Sent(found, sha1))
 
     async def _find(self, key: str) -> Row | None:
         """Return the file that was uploaded under a key, if it is whole."""
