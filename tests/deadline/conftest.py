@@ -10,7 +10,7 @@ import pytest
 from callsheet import Client
 from callsheet.providers.deadline import DeadlineProvider
 from callsheet.sandbox import Sandbox
-from support.deadlinehand import FARM, QUEUE, environment, quiet_farm
+from support.deadlinehand import FARM, QUEUE, quiet_farm
 
 
 @pytest.fixture(autouse=True)
@@ -21,9 +21,12 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """A farm without jobs or workers, which the environment leads to."""
-    with Sandbox() as sandbox, environment(sandbox.environment):
+    with Sandbox() as sandbox:
+        # Through the same hand as what tests change of it, so that all is put back in order.
+        for name, value in sandbox.environment.items():
+            monkeypatch.setenv(name, value)
         quiet_farm(sandbox)
         yield sandbox
 
