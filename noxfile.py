@@ -91,7 +91,8 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Print the benchmarks beside their references."""
     install_wheel(session, "test", "bench")
-    session.run("python", "bench", *session.posargs, env=vendors(session, "ftrack", "vidispine", "deadline"))
+    clients = vendors(session, "ftrack", "vidispine", "deadline", "aiobotocore")
+    session.run("python", "bench", *session.posargs, env=clients)
 
 
 @nox.session

@@ -25,6 +25,7 @@ from callsheet.sandbox import Sandbox
 __all__ = ["Beside", "Row"]
 
 FIGURES = ("s", "CPU s", "MB more")
+COLUMNS = (*FIGURES, "requests")
 HERE = Path(__file__).parent
 
 
@@ -34,13 +35,15 @@ class Row:
 
     Attributes:
         title: What stands in the table.
-        theirs: The row whose work the other client does instead, where ours has several ways to do it.
+        theirs: The row whose work the other clients do instead, where ours has several ways to do it.
+        alone: Whether only ours does it.
         files: The files that it is about: how many, and bytes of each.
         goals: Ratios to reach, by figure and milliseconds away.
     """
 
     title: str
     theirs: str | None = None
+    alone: bool = False
     files: tuple[int, int] = (0, 0)
     goals: Mapping[tuple[str, int], float] = attrs.field(factory=dict)
 
@@ -50,18 +53,17 @@ class Beside:
     """The benchmark of one tracker.
 
     Attributes:
-        module: This tracker's module, such as `bench.ftrack`; the other client's work is in `..._beside`.
-        vendor: The environment of the other client, and
-        client: what it is called in the tables.
+        module: This tracker's module, such as `bench.ftrack`.
+        others: By the names of other clients, the environment of each, and the module of its work.
         rows: By name.
         take: Does our work of a row, with the row's files.
         fill: Makes what a row needs to be there.
-        pages: Our listing, the same in pages of 100, and the ratio of their times to reach 25 ms away.
+        pages: Our listing, the same in pages of 100, one after another, and the ratio of their times to reach
+            25 ms away.
     """
 
     module: str
-    vendor: str
-    client: str
+    others: Mapping[str, tuple[str, str]]
     rows: Mapping[str, Row]
     take: Callable[[str, list[Path]], Awaitable[None]]
     fill: Callable[[str, Sandbox], None]
@@ -103,14 +105,19 @@ class Beside:
     def commands(self) -> dict[str, list[str]]:
         """Return the command that takes each client's figures."""
         found = {"callsheet": [sys.executable, "-m", self.module, "--take"]}
-        python = Path(os.environ.get("CALLSHEET_VENDORS", "nowhere")) / self.vendor / "bin" / "python"
-        if python.exists():
-            found[self.client] = [str(python), "-m", f"{self.module}_beside"]
+        for name, (vendor, module) in self.others.items():
+            python = Path(os.environ.get("CALLSHEET_VENDORS", "nowhere")) / vendor / "bin" / "python"
+            if python.exists():
+                found[name] = [str(python), "-m", module]
         return found
 
     def figures(self, row: str, latency: int, rounds: int, folder: Path) -> dict[str, list[dict[str, float]]]:
         """Return what each client took for a row, round by round."""
-        commands = self.commands()
+        commands = {
+            name: command
+            for name, command in self.commands().items()
+            if name == "callsheet" or not self.rows[row].alone
+        }
         taken: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
         for _ in range(rounds):
             for name, command in commands.items():
@@ -118,7 +125,9 @@ class Beside:
                 # A server for each, so that nobody meets what another has left there.
                 with Sandbox(process=True, latency=latency) as sandbox:
                     self.fill(row, sandbox)
-                    taken[name].append(measured([*command, work, str(folder)], sandbox.environment))
+                    sandbox.forget_requests()
+                    figures = measured([*command, work, str(folder)], sandbox.environment)
+                    taken[name].append(figures | {"requests": len(sandbox.requests())})
         return taken
 
     # -- tables ----------------------------------------------------------------------------------------------
@@ -126,21 +135,37 @@ class Beside:
     def show(self, taken: Mapping[str, Mapping[str, list[dict[str, float]]]], latency: int) -> None:
         """Print the table of one distance."""
         print(f"\n{latency} ms away\n")
-        names = [f"{name}: {figure}" for name in self.commands() for figure in FIGURES]
-        print(f"| | {' | '.join(names)} | {' | '.join(f'ratio of {figure}' for figure in FIGURES)} |")
-        print(f"|---|{'---:|' * (len(names) + len(FIGURES))}")
+        clients = list(self.commands())
+        ratios = [f"{figure} of {name}" for name in clients[1:] for figure in FIGURES]
+        names = [f"{name}: {figure}" for name in clients for figure in COLUMNS] + [
+            f"ratio to {told}" for told in ratios
+        ]
+        print(f"| | {' | '.join(names)} |\n|---|{'---:|' * len(names)}")
         for row, by_client in taken.items():
             medians = {name: median(rounds) for name, rounds in by_client.items()}
-            cells = [f"{one[figure]:.2f}" for one in medians.values() for figure in FIGURES]
-            for figure in FIGURES if len(medians) > 1 else ():
-                ratio = medians["callsheet"][figure] / medians[self.client][figure]
-                cells.append(verdict(ratio, self.rows[row].goals.get((figure, latency))))
+            cells = [
+                f"{medians[name][figure]:.{2 * (figure in FIGURES)}f}" if name in medians else ""
+                for name in clients
+                for figure in COLUMNS
+            ]
+            cells += [
+                self.ratio(row, figure, latency, medians, name) if name in medians else ""
+                for name in clients[1:]
+                for figure in FIGURES
+            ]
             print(f"| {self.rows[row].title} | {' | '.join(cells)} |", flush=True)
         ours, hundreds, goal = self.pages
         if ours in taken and hundreds in taken:
             ratio = median(taken[ours]["callsheet"])["s"] / median(taken[hundreds]["callsheet"])["s"]
             told = verdict(ratio, goal if latency == 25 else None)
             print(f"\nlisting, against pages of 100 one after another: {told}", flush=True)
+
+    def ratio(
+        self, row: str, figure: str, latency: int, medians: Mapping[str, Mapping[str, float]], name: str
+    ) -> str:
+        """Return our figure as a part of another client's, and the goal that it misses if it does."""
+        part = medians["callsheet"][figure] / max(medians[name][figure], 1e-9)
+        return verdict(part, self.rows[row].goals.get((figure, latency)))
 
 
 def measured(command: list[str], environment: Mapping[str, str]) -> dict[str, float]:
@@ -159,7 +184,7 @@ def measured(command: list[str], environment: Mapping[str, str]) -> dict[str, fl
 
 def median(rounds: list[dict[str, float]]) -> dict[str, float]:
     """Return the median of each figure."""
-    return {figure: statistics.median(one[figure] for one in rounds) for figure in FIGURES}
+    return {figure: statistics.median(one[figure] for one in rounds) for figure in rounds[0]}
 
 
 def verdict(ratio: float, goal: float | None) -> str:

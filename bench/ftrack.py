@@ -66,8 +66,7 @@ async def make_jobs(sandbox: Sandbox) -> None:
 
 BENCH = Beside(
     module="bench.ftrack",
-    vendor="ftrack",
-    client="ftrack_api",
+    others={"ftrack_api": ("ftrack", "bench.ftrack_beside")},
     rows=ROWS,
     take=take,
     fill=fill,

@@ -69,8 +69,7 @@ def fill(row: str, sandbox: Sandbox) -> None:
 
 BENCH = Beside(
     module="bench.vidispine",
-    vendor="vidispine",
-    client="vidispine",
+    others={"vidispine": ("vidispine", "bench.vidispine_beside")},
     rows=ROWS,
     take=take,
     fill=fill,
