@@ -19,6 +19,7 @@ from callsheet._threads import Threads
 from callsheet.providers.deadline import (
     DeadlineFile,
     DeadlineProvider,
+    DeadlineQueue,
     DeadlineSession,
     DeadlineSessionAction,
     TaskRun,
@@ -27,7 +28,12 @@ from callsheet.providers.deadline._manifests import Entry, manifest_name, write_
 from callsheet.providers.deadline._outputs import chosen, filled_in, missing, written
 from callsheet.providers.deadline._storage import Storage
 from callsheet.providers.deadline._wire import job_of
-from callsheet.providers.deadline.details import EnvEnter, ManifestProperties, OutputManifest
+from callsheet.providers.deadline.details import (
+    EnvEnter,
+    JobAttachmentSettings,
+    ManifestProperties,
+    OutputManifest,
+)
 from faultserver import FaultServer, Line, Request
 from support.queues import QUICK, Place
 from support.s3store import Store, lose_answer
@@ -374,6 +380,23 @@ async def test_a_download_goes_on(client: Client[Any], shelf: Shelf, tmp_path: P
     path = await client.components.download(one, to=tmp_path / "a", on_progress=listen)
     assert path.read_bytes() == data
     assert seen[0] == there > 0
+
+
+async def test_a_queue_that_keeps_no_files(tmp_path: Path) -> None:
+    """A queue without a bucket has no location, and a job with files is refused in plain words."""
+    provider = DeadlineProvider("farm-1", "queue-1", region="us-west-2")
+    server = provider._server
+    for settings in (None, JobAttachmentSettings(s3_bucket_name="", root_prefix="")):
+
+        async def queue(settings: Any = settings) -> DeadlineQueue:
+            return DeadlineQueue(queue_id="queue-1", job_attachment_settings=settings)
+
+        server.settings = queue  # type: ignore[method-assign]  # for this server alone
+        assert (await provider.page_locations(after=None, size=10)).items == []
+        with pytest.raises(NotFound):
+            await provider.get_location("bucket")
+        with pytest.raises(InvalidRequest, match="has no job attachments bucket"):
+            await provider._uploads.prepare([tmp_path / "a"], key="k-1")
 
 
 # -- whole trees ---------------------------------------------------------------------------------------------

@@ -6,10 +6,18 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from callsheet import InvalidRequest, InvalidResponse, NotFound, RateLimited, ResponseError, Unavailable
+from callsheet import (
+    Denied,
+    InvalidRequest,
+    InvalidResponse,
+    NotFound,
+    RateLimited,
+    ResponseError,
+    Unavailable,
+)
 from callsheet._http._messages import Body
 from callsheet._s3 import Bucket, Found, Part
-from faultserver import FaultServer, Line, Request
+from faultserver import FaultServer, Line, Request, answer
 from support.s3store import MODIFIED, Store, Strike, error, lose_answer, said, slow_down
 
 KEY = "Data/a b+c~é/#?%.xxh128"
@@ -218,6 +226,55 @@ async def test_an_upload_in_parts(bucket: Bucket, store: Store) -> None:
     await bucket.abort("a", other)
     await bucket.abort("a", other)
     assert (store.objects, store.uploads) == ({"a": b"123"}, {})
+
+
+@pytest.mark.parametrize(
+    ("xml", "why"),
+    [
+        ("<ListPartsResult><Part><PartNumber>1</PartNumber></Part></ListPartsResult>", "a part without"),
+        (
+            "<ListPartsResult><IsTruncated>true</IsTruncated>"
+            "<NextPartNumberMarker>7</NextPartNumberMarker></ListPartsResult>",
+            "marker of the page before",
+        ),
+    ],
+)
+async def test_parts_that_make_no_sense(bucket: Bucket, store: Store, xml: str, why: str) -> None:
+    """A damaged list of parts is an error, never a short one."""
+    store.strike("PARTS", *[answered(said(xml))] * 2)
+    with pytest.raises(InvalidResponse, match=why):
+        await bucket.parts("a", "upload")
+
+
+async def test_an_upload_without_an_id(bucket: Bucket, store: Store) -> None:
+    """An answer that lacks what it is for is an error."""
+    store.strike("BEGIN", answered(said("<InitiateMultipartUploadResult/>")))
+    with pytest.raises(InvalidResponse, match="no UploadId"):
+        await bucket.begin("a")
+    store.strike("PART", answered(said("")))
+    with pytest.raises(InvalidResponse, match="no ETag"):
+        await bucket.put_part("a", "upload", 1, body_of(b"part"))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (403, b"<html><body>no</body></html>", Denied),
+        (403, b"<Error", Denied),
+        (404, b"no XML", NotFound),
+        (418, b"<!DOCTYPE a><Error><Code>x</Code></Error>", ResponseError),
+        (200, b"<Error", InvalidResponse),
+    ],
+)
+async def test_errors_that_are_no_xml(
+    bucket: Bucket, store: Store, status: int, body: bytes, kind: type[ResponseError]
+) -> None:
+    """What something on the way says is an error by its status, in its own words."""
+    store.strike("PUT", answered(answer(status, body)))
+    with pytest.raises(ResponseError) as caught:
+        await bucket.put("a", b"x")
+    assert type(caught.value) is kind
+    assert (caught.value.status, caught.value.code) == (status, None)
 
 
 async def test_the_owner_is_named(server: FaultServer) -> None:

@@ -265,7 +265,8 @@ class FileCalls(FarmCalls):
 
     async def page_locations(self, *, after: Position | None, size: int) -> Slice[Location]:
         """Return the queue's bucket, if it has one."""
-        if (await self._server.settings()).job_attachment_settings is None or after is not None:
+        settings = (await self._server.settings()).job_attachment_settings
+        if settings is None or not settings.s3_bucket_name or after is not None:
             return Slice([])
         return Slice([await self._storage.location()])
 
