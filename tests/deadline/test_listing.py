@@ -298,6 +298,24 @@ async def test_a_watch_by_filter_asks_for_what_changed(client: Deadline, sandbox
     assert set(second.jobs) == {ids[3], ids[5]}
 
 
+async def test_looks_come_as_often_as_something_happens(sandbox: Sandbox) -> None:
+    """While nothing changes, looks come ever later; the first change brings them back; a wish is kept."""
+    ids = sandbox.act("deadline", "make", number=3)["jobs"]
+    async with Client(DeadlineProvider(FARM, QUEUE)) as client:
+        pauses = []
+        for _ in range(8):
+            await client.provider.sweep(ids, [], None)
+            pauses.append(client.provider.watch_interval)
+        assert pauses == [2.0, 3.0, 4.5, 6.75, 10.125, 15.0, 15.0, 15.0]
+        sandbox.act("deadline", "start", job=ids[1])
+        await client.provider.sweep(ids, [], None)
+        assert client.provider.watch_interval == 2.0
+    async with Client(DeadlineProvider(FARM, QUEUE, watch_interval=7.0)) as client:
+        for _ in range(2):
+            await client.provider.sweep(ids, [], None)
+        assert client.provider.watch_interval == 7.0
+
+
 async def test_a_watched_job_that_vanishes(client: Deadline, sandbox: Sandbox) -> None:
     """Gone is what a look at the job itself says is gone."""
     job = await client.jobs.create("x", template=TEMPLATE)

@@ -22,6 +22,7 @@ from callsheet._models import Job, Transport
 from callsheet.abc import CAPABILITIES
 from callsheet.providers.deadline._attachments import Uploads
 from callsheet.providers.deadline._components import DeadlineFile, FileCalls
+from callsheet.providers.deadline._jobs import OFTEN
 from callsheet.providers.deadline._server import BATCH, Server
 from callsheet.providers.deadline._storage import Storage
 from callsheet.providers.deadline._values import (
@@ -113,7 +114,8 @@ class DeadlineProvider(FileCalls):
         verify: Whether, or by which certificates, the server is trusted.
         transport: Carries the requests instead of callsheet's own pool.
         allow_http: Allow plain http to another machine.
-        watch_interval: Seconds between two looks of a watch.
+        watch_interval: Seconds between two looks of a watch; by default 2 while something happens, and up to
+            15 while nothing does.
 
     Raises:
         ConfigError: A setting is missing or unusable; the message names it.
@@ -164,7 +166,7 @@ class DeadlineProvider(FileCalls):
         verify: Any = True,
         transport: Transport | None = None,
         allow_http: bool = False,
-        watch_interval: float = 5.0,
+        watch_interval: float | None = None,
     ) -> None:
         options = HttpOptions(
             timeout=timeout,
@@ -179,7 +181,8 @@ class DeadlineProvider(FileCalls):
             self._server = Server(farm, queue, aws=aws, region=region, endpoint=endpoint, options=options)
         except InvalidRequest as exc:
             raise ConfigError(str(exc)) from None
-        self.watch_interval = watch_interval
+        self._adapts, self._seen = watch_interval is None, 0
+        self.watch_interval = OFTEN if watch_interval is None else watch_interval
         self._user = user or ""
         self._reruns = OrderedDict()
         self._listed = OrderedDict()

@@ -50,6 +50,9 @@ __all__ = ["JobCalls"]
 PATIENCE = 5.0
 """Seconds until a job that was just made must be there: Deadline's parts learn of it one after another."""
 
+OFTEN, SELDOM = 2.0, 15.0
+"""Seconds between two looks of a watch while something happens, and when nothing has for long."""
+
 MAX_RERUNS = 1000
 """Reruns whose requests are remembered: a repeat is the same, whatever became of the job meanwhile."""
 
@@ -63,6 +66,8 @@ class JobCalls(Provider):
     """Jobs of one call that are made at a time."""
 
     _server: Server
+    _adapts: bool
+    _seen: int
     _uploads: Uploads
     _reruns: OrderedDict[tuple[str, str], Draft]
 
@@ -225,7 +230,19 @@ class JobCalls(Provider):
                     break
                 after = page.next
         asked = [*ids, *(id_ for id_, trace in now.items() if id_ not in ids and before.get(id_) != trace)]
-        return Sweep(dict(zip(asked, await self.get_jobs(asked), strict=True)), now or None)
+        found = await self.get_jobs(asked)
+        self._adapt(found)
+        return Sweep(dict(zip(asked, found, strict=True)), now or None)
+
+    def _adapt(self, found: Iterable[Job | None]) -> None:
+        """Look again soon while something happens, and ever later while nothing does."""
+        if not self._adapts:
+            return
+        trace = hash(frozenset((job.id, job.vendor_state, job.progress) for job in found if job is not None))
+        if trace == self._seen:
+            self.watch_interval = min(SELDOM, self.watch_interval * 1.5)
+        else:
+            self.watch_interval, self._seen = OFTEN, trace
 
     # -- making ----------------------------------------------------------------------------------------------
 
