@@ -84,6 +84,10 @@ class Sink(Storage):
         super().__init__(server)
         self._bucket = bucket
 
+    async def exists(self) -> bool:
+        """Say that it does."""
+        return True
+
     async def settings(self) -> JobAttachmentSettings:
         """Return its name and prefix."""
         return JobAttachmentSettings(s3_bucket_name="bucket", root_prefix="root")

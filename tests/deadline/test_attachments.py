@@ -156,7 +156,7 @@ async def test_nothing_unchanged_is_sent_again(
     bucket: Bucket, cache: HashCache, store: Store, tmp_path: Path
 ) -> None:
     """Files that were sent before cost no request beyond the manifest, from another client, too."""
-    count = scale(50, 200)
+    count = scale(50, 5000)
     for number in range(count):
         (tmp_path / f"{number}.exr").write_bytes(b"%d" % number * 100)
     files = [tmp_path / f"{number}.exr" for number in range(count)]

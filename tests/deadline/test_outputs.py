@@ -27,6 +27,7 @@ from callsheet.providers.deadline import (
 from callsheet.providers.deadline._manifests import Entry, manifest_name, write_manifest
 from callsheet.providers.deadline._outputs import chosen, filled_in, missing, written
 from callsheet.providers.deadline._storage import Storage
+from callsheet.providers.deadline._templates import References
 from callsheet.providers.deadline._wire import job_of
 from callsheet.providers.deadline.details import (
     EnvEnter,
@@ -383,7 +384,7 @@ async def test_a_download_goes_on(client: Client[Any], shelf: Shelf, tmp_path: P
 
 
 async def test_a_queue_that_keeps_no_files(tmp_path: Path) -> None:
-    """A queue without a bucket has no location, and a job with files is refused in plain words."""
+    """A queue without a bucket takes no files, and what a template names is taken to be the workers' own."""
     provider = DeadlineProvider("farm-1", "queue-1", region="us-west-2")
     server = provider._server
     for settings in (None, JobAttachmentSettings(s3_bucket_name="", root_prefix="")):
@@ -397,6 +398,8 @@ async def test_a_queue_that_keeps_no_files(tmp_path: Path) -> None:
             await provider.get_location("bucket")
         with pytest.raises(InvalidRequest, match="has no job attachments bucket"):
             await provider._uploads.prepare([tmp_path / "a"], key="k-1")
+        named = References(files=(tmp_path / "mounted",), outputs=(tmp_path / "renders",))
+        assert await provider._uploads.prepare(references=named, key="k-1") is None
 
 
 # -- whole trees ---------------------------------------------------------------------------------------------

@@ -37,6 +37,9 @@ class Place(Storage):
         super().__init__(SERVER)
         self._bucket = bucket
 
+    async def exists(self) -> bool:
+        return True
+
     async def settings(self) -> JobAttachmentSettings:
         return JobAttachmentSettings(s3_bucket_name="bucket", root_prefix="root")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from callsheet._errors import AttachError, InvalidRequest, Outcome
@@ -12,8 +12,8 @@ from callsheet._http._urls import segment
 from callsheet._threads import Threads
 from callsheet.providers.deadline._hash_cache import HashCache
 from callsheet.providers.deadline._hashing import AT_ONCE
-from callsheet.providers.deadline._inputs import Inputs, absolute, find_inputs
-from callsheet.providers.deadline._manifests import Entry, hash_of, manifest_name, write_manifest
+from callsheet.providers.deadline._inputs import Input, Inputs, absolute, find_inputs
+from callsheet.providers.deadline._manifests import hash_of, manifest_name, write_manifest
 from callsheet.providers.deadline._roots import FORMAT, Places, Root, below, roots_of
 from callsheet.providers.deadline._sending import NotSent, send
 from callsheet.providers.deadline._server import Server
@@ -72,24 +72,27 @@ class Uploads:
         """
         if file_system not in {None, *FILE_SYSTEMS}:
             raise InvalidRequest(f"vendor: fileSystem must be COPIED or VIRTUAL, not {file_system!r}")
-        if not (files or references or outputs):
+        folders = _folders(outputs)
+        if not (files or references or folders):
             return None
+        if not (files or folders) and not await self._storage.exists():
+            return None  # what a template names may be where the workers see it, too
         await self._storage.settings()
         threads = Threads(AT_ONCE)
         inputs = await find_inputs(files, references, cache=self._cache, threads=threads)
         if inputs.failed:
             raise _error(inputs.failed, len(files))
-        collected = [absolute(path) for path in (*references.outputs, *_folders(outputs))]
+        collected = [absolute(path) for path in (*references.outputs, *folders)]
         places = await self._places(profile)
         spoken_of = [*inputs.empty, *(absolute(path) for path in references.referenced)]
         roots = await threads.run(roots_of, inputs.placed, collected, spoken_of, places)
         if not roots and not inputs.loose:
             return None
         await self._send(inputs, roots, threads)
-        manifests = [await self._manifest(root, _entries(root, inputs), key, threads) for root in roots]
+        manifests = [await self._manifest(root, _placed(root, inputs), key, threads) for root in roots]
         if inputs.loose:
-            entries = [one.entry(one.path) for one in inputs.loose]
-            manifests.append(await self._manifest(Root(LOOSE_ROOT), entries, key, threads))
+            loose = ((one.path, one) for one in inputs.loose)
+            manifests.append(await self._manifest(Root(LOOSE_ROOT), loose, key, threads))
         return {"fileSystem": file_system or "COPIED", "manifests": manifests}
 
     async def _places(self, profile: str | None) -> Places:
@@ -112,7 +115,7 @@ class Uploads:
             ) from error.cause
 
     async def _manifest(
-        self, root: Root, entries: Sequence[Entry], key: str, threads: Threads
+        self, root: Root, files: Iterable[tuple[str, Input]], key: str, threads: Threads
     ) -> dict[str, Any]:
         """Put the manifest of a root into the bucket, and return its properties."""
         properties: dict[str, Any] = {"rootPath": root.path, "rootPathFormat": FORMAT}
@@ -120,6 +123,7 @@ class Uploads:
             properties["fileSystemLocationName"] = root.location
         if root.outputs:
             properties["outputRelativeDirectories"] = root.relative_outputs
+        entries = await threads.run(lambda: [one.entry(path) for path, one in files])
         if entries:
             data = await threads.run(write_manifest, entries)
             # Named for key and content, a repeated call writes the same object, and no other call's.
@@ -132,8 +136,8 @@ class Uploads:
         return properties
 
 
-def _entries(root: Root, inputs: Inputs) -> list[Entry]:
-    return [inputs.placed[path].entry(below(path, root.path)) for path in root.inputs]
+def _placed(root: Root, inputs: Inputs) -> Iterable[tuple[str, Input]]:
+    return ((below(path, root.path), inputs.placed[path]) for path in root.inputs)
 
 
 def _folders(outputs: Sequence[Any]) -> list[str]:

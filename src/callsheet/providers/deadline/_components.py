@@ -265,8 +265,7 @@ class FileCalls(FarmCalls):
 
     async def page_locations(self, *, after: Position | None, size: int) -> Slice[Location]:
         """Return the queue's bucket, if it has one."""
-        settings = (await self._server.settings()).job_attachment_settings
-        if settings is None or not settings.s3_bucket_name or after is not None:
+        if after is not None or not await self._storage.exists():
             return Slice([])
         return Slice([await self._storage.location()])
 

@@ -16,7 +16,7 @@ from callsheet._models import Component
 from callsheet._threads import Threads
 from callsheet._transfers import as_file
 from callsheet.providers.deadline._hash_cache import HashCache
-from callsheet.providers.deadline._hashing import Hashed, Stamp, hash_files, look
+from callsheet.providers.deadline._hashing import Hashed, Outcome, Stamp, hash_files, look
 from callsheet.providers.deadline._manifests import Entry
 from callsheet.providers.deadline._templates import References
 
@@ -167,14 +167,24 @@ async def _hashed(
 ) -> dict[str, Input]:
     known = await threads.run(_unchanged, list(paths), cache)
     rest = [path for path in paths if path not in known]
-    new: list[tuple[str, Hashed]] = []
-    for path, outcome in zip(rest, await hash_files(rest, threads), strict=True):
-        if isinstance(outcome, Hashed):
-            new.append((path, outcome))
-        else:
+    outcomes = await hash_files(rest, threads)
+    return await threads.run(_joined, paths, known, dict(zip(rest, outcomes, strict=True)), failed, cache)
+
+
+def _joined(
+    paths: dict[str, Any],
+    known: dict[str, Hashed],
+    outcomes: dict[str, Outcome],
+    failed: dict[Any, Exception],
+    cache: HashCache,
+) -> dict[str, Input]:
+    """Return the inputs of which the hash is known by now, and remember the new ones."""
+    new = {path: outcome for path, outcome in outcomes.items() if isinstance(outcome, Hashed)}
+    for path, outcome in outcomes.items():
+        if isinstance(outcome, Exception):
             failed[_called(path, paths[path])] = outcome
-    await threads.run(cache.note_hashes, new)
-    found = known | dict(new)
+    cache.note_hashes(new.items())
+    found = known | new
     return {
         path: Input(path, found[path].stamp.size, found[path].hash, found[path].stamp.mtime_ns, given)
         for path, given in paths.items()

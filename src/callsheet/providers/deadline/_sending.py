@@ -19,7 +19,7 @@ from callsheet._together import together
 from callsheet.providers.deadline._hash_cache import HashCache
 from callsheet.providers.deadline._hashing import READ
 from callsheet.providers.deadline._inputs import Input
-from callsheet.providers.deadline._storage import Storage
+from callsheet.providers.deadline._storage import Storage, data_key
 
 __all__ = ["NotSent", "send"]
 
@@ -46,10 +46,14 @@ async def send(inputs: Iterable[Input], *, storage: Storage, cache: HashCache, t
     Raises:
         NotSent: One could not be sent; others were given up.
     """
-    contents = {await storage.data_key(one.hash): one for one in inputs}
-    bucket = await storage.bucket()
-    seen = await threads.run(cache.seen, bucket.url, list(contents))
-    sending = _Sending(bucket, {key: one for key, one in contents.items() if key not in seen}, threads)
+    settings, bucket = await storage.settings(), await storage.bucket()
+
+    def unseen() -> dict[str, Input]:
+        contents = {data_key(settings, one.hash): one for one in inputs}
+        seen = cache.seen(bucket.url, contents)
+        return {key: one for key, one in contents.items() if key not in seen}
+
+    sending = _Sending(bucket, await threads.run(unseen), threads)
     try:
         await sending.run()
     finally:

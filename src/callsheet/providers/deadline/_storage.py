@@ -13,7 +13,7 @@ from callsheet._signing import Signer
 from callsheet.providers.deadline._server import Server
 from callsheet.providers.deadline.details import JobAttachmentSettings
 
-__all__ = ["Storage"]
+__all__ = ["Storage", "data_key"]
 
 _ACCOUNT = re.compile(r"arn:[\w-]+:iam::(\d{12}):role/")
 
@@ -42,6 +42,11 @@ class Storage:
                 provider="deadline",
             )
         return found
+
+    async def exists(self) -> bool:
+        """Tell whether the queue keeps files."""
+        found = (await self._server.settings()).job_attachment_settings
+        return found is not None and bool(found.s3_bucket_name)
 
     async def bucket(self) -> Bucket:
         """Return the bucket, open.
@@ -75,7 +80,7 @@ class Storage:
 
     async def data_key(self, hash_: str) -> str:
         """Return the key of a content."""
-        return f"{(await self.settings()).root_prefix}/Data/{hash_}.xxh128"
+        return data_key(await self.settings(), hash_)
 
     async def manifest_key(self, path: str) -> str:
         """Return the key of a manifest, from the path that jobs and actions give."""
@@ -94,6 +99,11 @@ class Storage:
         )
         await bucket.open()
         return bucket
+
+
+def data_key(settings: JobAttachmentSettings, hash_: str) -> str:
+    """Return the key of a content."""
+    return f"{settings.root_prefix}/Data/{hash_}.xxh128"
 
 
 def _read_settings(location: Location) -> JobAttachmentSettings:
