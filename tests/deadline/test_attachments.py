@@ -28,6 +28,7 @@ from callsheet import (
     RateLimited,
 )
 from callsheet._s3 import Bucket
+from callsheet._threads import Threads
 from callsheet.providers.deadline import _hash_cache
 from callsheet.providers.deadline._attachments import Uploads
 from callsheet.providers.deadline._hash_cache import HashCache
@@ -157,9 +158,8 @@ async def test_nothing_unchanged_is_sent_again(
 ) -> None:
     """Files that were sent before cost no request beyond the manifest, from another client, too."""
     count = scale(50, 5000)
-    for number in range(count):
-        (tmp_path / f"{number}.exr").write_bytes(b"%d" % number * 100)
     files = [tmp_path / f"{number}.exr" for number in range(count)]
+    await Threads(1).run(lambda: [path.write_bytes(path.name.encode() * 100) for path in files])
     await uploads(bucket, cache).prepare(files, key="k-1")
     assert len(data_of(store)) == count
     store.calls.clear()

@@ -92,14 +92,7 @@ async def find_inputs(
     Raises:
         InvalidRequest: What was given is no file that Deadline could be sent.
     """
-    files = [(one, as_file(one)) for one in given]
-    loose = [(one, file) for one, file in files if isinstance(file, File) and not _is_placed(file)]
-    _check(loose, [file for _, file in files])
-    paths: dict[str, Any] = {}
-    for one, file in files:
-        for member in file.files() if isinstance(file, FrameSequence) else [file]:
-            if isinstance(member, File) and _is_placed(member):
-                paths.setdefault(absolute(member.source), one)
+    paths, loose = await threads.run(_resolved, given)
     failed: dict[Any, Exception] = {}
     unread: dict[Any, Exception] = {}
     found, empty = await threads.run(_walk, references, unread)
@@ -108,6 +101,19 @@ async def find_inputs(
     placed = await _hashed(paths, failed, cache, threads)
     hashed = [await _read(one, file, failed, threads) for one, file in loose]
     return Inputs(placed, [one for one in hashed if one is not None], empty, failed | unread)
+
+
+def _resolved(given: Sequence[Any]) -> tuple[dict[str, Any], list[tuple[Any, File]]]:
+    """Return what was given by path, and the files that have no place of their own."""
+    files = [(one, as_file(one)) for one in given]
+    loose = [(one, file) for one, file in files if isinstance(file, File) and not _is_placed(file)]
+    _check(loose, [file for _, file in files])
+    paths: dict[str, Any] = {}
+    for one, file in files:
+        for member in file.files() if isinstance(file, FrameSequence) else [file]:
+            if isinstance(member, File) and _is_placed(member):
+                paths.setdefault(absolute(member.source), one)
+    return paths, loose
 
 
 def absolute(path: Any) -> str:
