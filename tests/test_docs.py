@@ -34,10 +34,20 @@ from callsheet.providers.ftrack import FtrackProvider
 from callsheet.providers.local import LocalProvider
 from callsheet.providers.vidispine import IMPORT_TYPES, VidispineProvider
 from callsheet.sandbox import Sandbox
+from faultserver import FaultServer
+from support.deadlinehand import FARM, QUEUE
+from support.s3store import Store
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-SAMPLES = ["a.exr", "b.exr", "out.mov", "shots/sh010.txt", *(f"beauty.{n}.exr" for n in range(1001, 1004))]
+SAMPLES = [
+    "a.exr",
+    "b.exr",
+    "out.mov",
+    "shots/sh010.txt",
+    "sh010/scene.ma",
+    *(f"beauty.{n}.exr" for n in range(1001, 1004)),
+]
 BLOCK = re.compile(r"(<!-- shown only -->\s*)?^ *```python\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 
@@ -81,6 +91,8 @@ def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in SAMPLES:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(name.encode() * 1000)
+    (template,) = re.findall(r"```yaml\n(.+?)```", (ROOT / "docs" / "deadline.md").read_text(), re.DOTALL)
+    (tmp_path / "sh010" / "template.yaml").write_text(template)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("CALLSHEET_URL", raising=False)
@@ -90,20 +102,28 @@ def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def servers(page: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let a vendor's page find a server of the sandbox's by that vendor's variables."""
-    with found(monkeypatch) if page.stem in {"ftrack", "vidispine"} else nullcontext():
+    with found(monkeypatch) if page.stem in {"ftrack", "vidispine", "deadline"} else nullcontext():
         yield
 
 
 @contextmanager
 def found(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let clients find a server of the sandbox's, whose jobs take no time and are looked at all the time."""
-    defaults = VidispineProvider.__init__.__kwdefaults__ or {}
-    with Sandbox() as sandbox:
+    often = {"watch_interval": 0.02}
+    for kind in (VidispineProvider, DeadlineProvider):
+        defaults = kind.__init__.__kwdefaults__ or {}
+        monkeypatch.setattr(kind.__init__, "__kwdefaults__", defaults | often)
+    with FaultServer(Store().play) as bucket, Sandbox(s3=bucket.url) as sandbox:
         sandbox.configure("vidispine", step_seconds=0)
-        monkeypatch.setattr(VidispineProvider.__init__, "__kwdefaults__", defaults | {"watch_interval": 0.02})
+        sandbox.configure("deadline", **dict.fromkeys(DEADLINE_SECONDS, 0))
         for name, value in sandbox.environment.items():
             monkeypatch.setenv(name, value)
+        monkeypatch.setenv("CALLSHEET_URL", f"deadline://{FARM}/{QUEUE}?region=us-west-2")
         yield
+
+
+DEADLINE_SECONDS = ("pick_up_seconds", "start_seconds", "task_seconds", "create_seconds", "interrupt_seconds")
+"""What takes time on the sandbox's farm."""
 
 
 @pytest.fixture

@@ -21,6 +21,9 @@ import pytest
 import callsheet
 from callsheet import JobState
 from callsheet.sandbox import Sandbox
+from faultserver import FaultServer
+from support.deadlinehand import FARM, QUEUE
+from support.s3store import Store
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -163,6 +166,50 @@ async def test_follow_import_tells_what_came_of_it(tmp_path: Path, monkeypatch: 
         "A002.mov: failed at 'Creating entities.': no such codec",
     ]
     assert {job.name: job.state for job in jobs} == {"A001.mov": JobState.DONE, "A002.mov": JobState.FAILED}
+
+
+def test_deadline_render_goes_there_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundle is rendered, and what it wrote comes back; a missing file and a task that failed are told."""
+    bundle = tmp_path / "sh010"
+    bundle.mkdir()
+    (bundle / "template.yaml").write_text(BUNDLE)
+    (bundle / "scene.ma").write_bytes(b"scene")
+    with FaultServer(Store().play) as s3, Sandbox(s3=s3.url) as sandbox:
+        still = ("pick_up_seconds", "start_seconds", "task_seconds", "create_seconds")
+        sandbox.configure("deadline", **dict.fromkeys(still, 0))
+        for name, value in sandbox.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("CALLSHEET_URL", f"deadline://{FARM}/{QUEUE}")
+        printed = run("deadline_render.py", bundle, "--to", "here", folder=tmp_path)
+        (bundle / "scene.ma").unlink()
+        missing = started("deadline_render.py", bundle, folder=tmp_path)
+        sandbox.configure("deadline", workers=0)
+        job = sandbox.act("deadline", "make", name="sh020")["jobs"][0]
+        sandbox.act("deadline", "fail", job=job, message="no licence")
+        failed = started("deadline_render.py", bundle, "--job", job, folder=tmp_path)
+        made = [request.method for request in sandbox.requests("*/jobs", method="POST")]
+    lines = printed.splitlines()
+    assert "sh010: done 100%" in lines
+    assert lines[-1] == "here/renders/Render-0000.txt"
+    assert (tmp_path / lines[-1]).read_text() != ""
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert f"{bundle}/scene.ma: " in missing.stderr
+    assert failed.returncode == 1
+    assert failed.stderr.splitlines()[-1].endswith("no licence")
+    assert made == ["POST"]
+
+
+BUNDLE = """
+specificationVersion: jobtemplate-2023-09
+name: Turntable
+parameterDefinitions:
+  - {name: Scene, type: PATH, objectType: FILE, dataFlow: IN, default: scene.ma}
+  - {name: Renders, type: PATH, objectType: DIRECTORY, dataFlow: OUT, default: renders}
+steps:
+  - name: Render
+    script: {actions: {onRun: {command: render, args: ["{{Param.Scene}}", "{{Param.Renders}}"]}}}
+"""
+"""A job that reads a scene and writes into a folder."""
 
 
 async def test_mirror_jobs_shows_what_is_under_way(tmp_path: Path) -> None:
