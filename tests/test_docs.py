@@ -24,6 +24,7 @@ import pytest
 
 import callsheet
 import callsheet.abc
+import callsheet.providers.deadline
 import callsheet.providers.ftrack
 import callsheet.providers.local
 import callsheet.providers.vidispine
@@ -194,6 +195,42 @@ async def at_hand_in(portal: Client[Any]) -> dict[str, Any]:
     }
 
 
+BOTO3 = {
+    *("get_job", "batch_get_job", "list_jobs", "search_jobs", "create_job", "update_job", "batch_update_job"),
+    *("list_steps", "list_tasks", "list_sessions", "list_session_actions", "get_session_action"),
+    *("list_job_parameter_definitions", "list_job_members", "get_queue", "get_waiter"),
+}
+"""The calls of boto3 about a queue's jobs."""
+
+
+async def test_tables_of_deadline_run(samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call that the tables of Deadline's page name in place of another client's can be made."""
+    tables = (ROOT / "docs" / "deadline.md").read_text().partition("## Moving over from boto3")[2]
+    rows = re.findall(r"^\| `(.+?)`.* \| `(.+?)`.* \|$", tables, re.MULTILINE)
+    calls = [call for _, call in rows if call.startswith("await")]
+    assert {name for old, _ in rows for name in re.findall(r"^d\.(\w+)", old)} == BOTO3
+    assert len(calls) > 28
+    with found(monkeypatch):
+        async with callsheet.connect() as farm:
+            done = await farm.jobs.wait(await farm.jobs.create("sh005", template="sh010"))
+            old = await farm.jobs.wait(await farm.jobs.create("sh006", template="sh010"))
+            action = (await farm.provider.sessions(done))[0].session_id.replace("session-", "sessionaction-")
+            at_hand = {
+                "farm": farm,
+                "JobState": JobState,
+                "id": done.id,
+                "done": done,
+                "old": old,
+                "step": (await farm.provider.steps(done))[0].step_id,
+                "session": (await farm.provider.sessions(done))[0].session_id,
+                "action": f"{action}-0",
+            }
+            for call in calls:
+                outcome = eval(compile(call, call, "eval", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), at_hand)
+                if inspect.iscoroutine(outcome):
+                    await outcome
+
+
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda block: block.place)
 def test_programs_run(program: Block, samples: Path) -> None:
     """A whole program on a page can be copied into a file and run."""
@@ -217,7 +254,8 @@ def test_reference_names_everything() -> None:
     of_local = {f"callsheet.providers.local.{name}" for name in callsheet.providers.local.__all__}
     of_ftrack = {f"callsheet.providers.ftrack.{name}" for name in callsheet.providers.ftrack.__all__}
     of_vidispine = {f"callsheet.providers.vidispine.{name}" for name in callsheet.providers.vidispine.__all__}
-    assert entries == public | own | of_local | of_ftrack | of_vidispine
+    of_deadline = {f"callsheet.providers.deadline.{name}" for name in callsheet.providers.deadline.__all__}
+    assert entries == public | own | of_local | of_ftrack | of_vidispine | of_deadline
 
 
 TRACKERS: dict[str, type[callsheet.abc.Provider]] = {
