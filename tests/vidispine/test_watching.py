@@ -258,6 +258,23 @@ async def test_a_call_tells_a_filter_of_a_new_job(slow: Vidispine, sandbox: Sand
     assert (change.previous and change.previous.id, change.current) == (first, None)
 
 
+async def test_calls_about_jobs_of_others(slow: Vidispine, sandbox: Sandbox) -> None:
+    """Who waits for a job by name does not read the others that Vidispine tells of."""
+    mine, other = make(sandbox, 2, status="STARTED")
+    caller = Caller(slow.provider.notification_app(secret=SECRET))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(slow.jobs.wait, mine)
+        await until(lambda: bool(sandbox.requests("/API/job/*")))
+        await anyio.wait_all_tasks_blocked()
+        sandbox.forget_requests()
+        for _ in range(3):
+            await caller.call(note(other))
+            await anyio.wait_all_tasks_blocked()
+        act(sandbox, mine, status="FINISHED")
+        await caller.call(note(mine))
+    assert {request.path for request in sandbox.requests()} == {f"/API/job/{mine}"}
+
+
 async def test_calls_that_are_none(slow: Vidispine) -> None:
     """Without the secret there is nothing; what is no notification is refused; nothing of it is a hint."""
     caller = Caller(slow.provider.notification_app(secret=SECRET))
@@ -272,6 +289,7 @@ async def test_calls_that_are_none(slow: Vidispine) -> None:
         b"[]",
         b'{"field": 7}',
         b'{"field": [{"key": "jobId", "value": 7}]}',
+        note("VX-" + "1" * 500),
         b"[" * 9999,
     ):
         assert await caller.call(body) == 400, body

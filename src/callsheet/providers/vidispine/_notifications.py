@@ -6,10 +6,11 @@ import hmac
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any, Literal, TypeAlias, get_args
 
 from callsheet import _checks
-from callsheet._errors import ConfigError, InvalidRequest
+from callsheet._errors import ConfigError, InvalidRequest, NotFound
 from callsheet._redaction import Secret
 from callsheet.providers.vidispine._hints import Hints
 from callsheet.providers.vidispine._server import Row
@@ -31,6 +32,9 @@ SHORTEST = 16
 LONGEST = 1 << 20
 """Bytes of a call that is listened to."""
 
+LONGEST_ID = 200
+"""Characters of a job's id: as hints are remembered, nothing longer is taken for one."""
+
 
 class NotificationCalls(WatchingCalls):
     """What can be done with notifications of jobs."""
@@ -42,10 +46,11 @@ class NotificationCalls(WatchingCalls):
         found: dict[str, VidispineNotification] = {}
 
         async def read(id_: str) -> None:
-            found[id_] = await self.notification(id_)
+            with suppress(NotFound):  # it has been deleted since
+                found[id_] = await self.notification(id_)
 
         await each(ids, read)
-        return [found[id_] for id_ in ids]
+        return [found[id_] for id_ in ids if id_ in found]
 
     async def notification(self, id_: str) -> VidispineNotification:
         """Return one of them.
@@ -209,7 +214,7 @@ def _job_in(body: bytes) -> str | None:
         return None
     fields = entries(told.get("field")) if isinstance(told, dict) else []
     id_ = next((field.get("value") for field in fields if field.get("key") == "jobId"), None)
-    return id_ if isinstance(id_, str) and id_ else None
+    return id_ if isinstance(id_, str) and 0 < len(id_) <= LONGEST_ID else None
 
 
 async def _live(receive: Receive, send: Send) -> None:

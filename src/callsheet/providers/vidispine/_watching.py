@@ -115,11 +115,11 @@ class WatchingCalls(JobCalls):
         # What a filter has to be told at first, only a first look finds out.
         last = before if before is not None and all(one in before.filters for one in filters) else None
         at, heard = time.monotonic(), self._hints.count
-        hinted = [] if last is None else self._hints.since(last.heard)
+        hints = [] if last is None else self._hints.since(last.heard)
         look = Look(ids, filters, None if last is None else last.newest)
-        if last is not None and hinted and at - last.at < self.watch_interval:
+        if last is not None and hints and at - last.at < self.watch_interval:
             at = last.at
-            await self._take_each(look, hinted)
+            await self._take_each(look, [id_ for id_ in hints if filters or id_ in ids])
         elif filters:
             await self._look_by_filters(look, last)
         else:
