@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from callsheet import Client, InvalidRequest, InvalidResponse, JobState, Unsupported
+from callsheet import Client, InvalidRequest, InvalidResponse, JobState, ResponseError, Unsupported
 from callsheet.providers.vidispine import VidispineProvider
 from callsheet.sandbox import Sandbox
 from support import scale
@@ -114,6 +114,42 @@ async def test_states_that_a_server_does_not_know(client: Vidispine, sandbox: Sa
     for _ in range(2):
         assert [job.id for job in await client.jobs.list(states=states).collect()] == made[::-1]
     assert sandbox.faults.struck() == 1
+
+
+async def test_a_state_that_no_job_can_have(client: Vidispine, sandbox: Sandbox) -> None:
+    """Of states that the server does not know there are no jobs, which is not asked for twice."""
+    make(sandbox, 3)
+    refused = {"invalidInput": {"context": "state", "explanation": "unknown"}}
+    sandbox.faults.add("answer", path="/API/job*HOLD*", status=400, body=refused)
+    for _ in range(2):
+        assert await client.jobs.count(states={JobState.PAUSED}) == 0
+        assert await client.jobs.list(states={JobState.PAUSED}).collect() == []
+        assert await client.provider.jobs(states={JobState.PAUSED}).collect() == []
+    assert len(sandbox.requests("/API/job*")) == 1
+    assert await client.jobs.count(states={JobState.QUEUED, JobState.PAUSED}) == 3
+
+
+async def test_a_refusal_that_is_about_something_else(client: Vidispine, sandbox: Sandbox) -> None:
+    """States that every server has are asked for again, whatever words a refusal has in it."""
+    make(sandbox, 2)
+    refused = {"invalidInput": {"context": "job", "explanation": "index not READY"}}
+    sandbox.faults.add("answer", path="/API/job*", status=400, body=refused, times=1)
+    wanted = {JobState.QUEUED, JobState.RUNNING}
+    with pytest.raises(ResponseError, match="index not READY"):
+        await client.jobs.count(states=wanted)
+    assert await client.jobs.count(states=wanted) == 2
+
+
+async def test_counts_of_jobs_that_are_ids_only(client: Vidispine, sandbox: Sandbox) -> None:
+    """A count needs nothing but the number; if that is not told, the jobs are counted."""
+    make(sandbox, 3)
+    told = {"hits": 41, "job": [{"jobId": "VX-1"}]}
+    sandbox.faults.add("answer", path="/API/job*", body=told, times=1)
+    assert await client.jobs.count() == 41
+    sandbox.faults.add("answer", path="/API/job*", body={"job": [{"jobId": "VX-1"}]}, times=1)
+    assert await client.jobs.count() == 3
+    sandbox.faults.add("answer", path="/API/job*", body={}, times=1)
+    assert await client.jobs.count() == 0
 
 
 async def test_the_state_unknown(client: Vidispine, sandbox: Sandbox) -> None:

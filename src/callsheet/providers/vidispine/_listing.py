@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -23,9 +24,10 @@ from callsheet.providers.vidispine._asking import (
 )
 from callsheet.providers.vidispine._imports import ImportCalls
 from callsheet.providers.vidispine._numbered import Listed, Numbered, check_number
-from callsheet.providers.vidispine._server import LARGE, Server
+from callsheet.providers.vidispine._server import LARGE, Row, Server
 from callsheet.providers.vidispine._shape import entries
 from callsheet.providers.vidispine._wire import job_of
+from callsheet.providers.vidispine._words import NEWER
 
 __all__ = ["ListingCalls"]
 
@@ -84,7 +86,7 @@ class ListingCalls(ImportCalls):
             raise InvalidResponse(f"GET /API/job answered with {exc}", provider=self.name) from exc
 
     async def count_jobs(self, wanted: JobFilter) -> int:
-        """Return the number that Vidispine tells; with a `*` in the filter, count page by page."""
+        """Return the number that Vidispine tells; with a `*` in the filter, or if it tells none, count."""
         self._check_version()
         pairs = asked(wanted)
         if pairs is None:
@@ -92,8 +94,11 @@ class ListingCalls(ImportCalls):
         if not is_exact(wanted):
             return await self._counted(wanted)
         pairs = pairs.with_(("first", "1"), ("number", "1"), ("idonly", "true"), ("metadata", "false"))
-        listed = await self._listed(self._server_for(wanted), pairs, steps=False, metadata=False)
-        return len(listed.jobs) if listed.hits is None else listed.hits
+        answer = await self._answered(self._server_for(wanted), pairs)
+        rows, hits = ([], 0) if answer is None else rows_of(answer)
+        if hits is None and rows:
+            return await self._counted(wanted)
+        return hits or 0
 
     async def _counted(self, wanted: JobFilter) -> int:
         total, after = 0, None
@@ -176,13 +181,26 @@ class ListingCalls(ImportCalls):
         return self._server if wanted.user is None else self._server.acting_for(wanted.user)
 
     async def _listed(self, server: Server, pairs: Asked, *, steps: bool, metadata: bool) -> Listed:
-        """Return one answer; states that the server turns out not to know are not asked for again."""
+        """Return one answer, decoded."""
         if steps:
             pairs = pairs.with_(("step", "true"))
+        answer = await self._answered(server, pairs)
+        if answer is None:
+            return Listed([], 0)
+        read = partial(listed_of, tracker=self.tracker, steps=steps, metadata=metadata)
+        return await server.aside(len(answer.body) > LARGE, read, answer)
+
+    async def _answered(self, server: Server, pairs: Asked) -> Answer | None:
+        """Return one answer, or `None` if only jobs in states are wanted that the server does not know.
+
+        States that it turns out not to know are not asked for again.
+        """
         while True:
             pairs = attrs.evolve(pairs, pairs=tuple(map(self._without_unknown, pairs.pairs)))
+            if ("state", "") in pairs.pairs:
+                return None
             try:
-                answer = await server.call(
+                return await server.call(
                     "GET",
                     "job",
                     matrix=pairs.matrix(server.parameters),
@@ -191,9 +209,6 @@ class ListingCalls(ImportCalls):
             except ResponseError as error:
                 if not self._learns(error, pairs):
                     raise
-            else:
-                read = partial(listed_of, tracker=self.tracker, steps=steps, metadata=metadata)
-                return await server.aside(len(answer.body) > LARGE, read, answer)
 
     def _without_unknown(self, pair: tuple[str, str]) -> tuple[str, str]:
         name, value = pair
@@ -202,13 +217,18 @@ class ListingCalls(ImportCalls):
         return name, ",".join(word for word in value.split(",") if word not in self._unknown_states)
 
     def _learns(self, error: ResponseError, pairs: Asked) -> bool:
-        """Note a state that the server says it does not know; return whether there are others to ask for."""
-        states = next((value.split(",") for name, value in pairs.pairs if name == "state"), [])
-        told = {word for word in states if word in error.message.replace(",", " ").split()}
-        if error.status != 400 or not told or told == set(states):
+        """Note which of the states the server says it does not know; return whether there are any.
+
+        If it only says that it is about a state, it means those that not every server has.
+        """
+        if error.status != 400:
             return False
+        states = next((value.split(",") for name, value in pairs.pairs if name == "state"), [])
+        newer = NEWER.intersection(states)
+        said = set(re.findall(r"\w+", error.message))
+        told = newer & said or (newer if "state" in said else set())
         self._unknown_states |= told
-        return True
+        return bool(told)
 
 
 def listed_of(answer: Answer, *, tracker: str, steps: bool, metadata: bool) -> Listed:
@@ -216,6 +236,23 @@ def listed_of(answer: Answer, *, tracker: str, steps: bool, metadata: bool) -> L
 
     Raises:
         InvalidResponse: It is no JobListDocument; the error names the place.
+    """
+    rows, hits = rows_of(answer)
+    jobs: list[Job] = []
+    try:
+        for row in rows:
+            jobs.append(job_of(row, tracker=tracker, steps=steps, metadata=metadata))  # noqa: PERF401 - see below
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        # The error tells how far it came.
+        raise answer.unreadable(f"a job that cannot be read ({exc!r})", path=f"$.job[{len(jobs)}]") from exc
+    return Listed(jobs, hits)
+
+
+def rows_of(answer: Answer) -> tuple[list[Row], int | None]:
+    """Return the documents of an answer, and the number of all that match, if it is told.
+
+    Raises:
+        InvalidResponse: It is no JobListDocument.
     """
     document = answer.json() if answer.body.strip() else {}
     if not isinstance(document, dict):
@@ -225,11 +262,4 @@ def listed_of(answer: Answer, *, tracker: str, steps: bool, metadata: bool) -> L
         raise answer.unreadable(f"the number {hits!r}", path="$.hits")
     if hits is None and "job" not in document and document:
         raise answer.unreadable("no list of jobs")
-    jobs: list[Job] = []
-    try:
-        for row in entries(document.get("job")):
-            jobs.append(job_of(row, tracker=tracker, steps=steps, metadata=metadata))  # noqa: PERF401 - see below
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
-        # The error tells how far it came.
-        raise answer.unreadable(f"a job that cannot be read ({exc!r})", path=f"$.job[{len(jobs)}]") from exc
-    return Listed(jobs, hits)
+    return entries(document.get("job")), hits

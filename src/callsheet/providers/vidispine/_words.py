@@ -16,6 +16,7 @@ __all__ = [
     "IMPORT_TYPES",
     "KEY",
     "NAME",
+    "NEWER",
     "OURS",
     "PRIORITIES",
     "UNFINISHED",
@@ -48,6 +49,9 @@ _STATES = {word: state for state, words in FILTERED.items() for word in words}
 
 ENDED = frozenset({"FINISHED", "FINISHED_WARNING", "FAILED_TOTAL", "ABORTED"})
 """The states in which a job stays."""
+
+NEWER = frozenset({"VIDINET_JOB", "HOLD", "ABORTED_PENDING", "ABORT_PENDING"})
+"""States that not every server knows."""
 
 UNFINISHED: tuple[str, ...] = tuple(word for word in _STATES if word not in ENDED)
 
