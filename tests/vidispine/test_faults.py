@@ -118,6 +118,29 @@ async def test_a_key_that_a_rerun_has_inherited(client: Vidispine, sandbox: Sand
         await client.jobs.create("y", type="STUDIO_RENDER", idempotency_key="k")
 
 
+async def test_a_key_with_a_star(client: Vidispine, sandbox: Sandbox) -> None:
+    """A key with a star in it finds many jobs, among which its own is looked for to the end."""
+    sandbox.act("vidispine", "new", type="STUDIO_RENDER", number=110, data={"callsheet_request": "k2"})
+    for _ in range(2):
+        job = await client.jobs.create("x", type="STUDIO_RENDER", idempotency_key="k*")
+    assert await client.jobs.count() == 111
+    assert await client.jobs.create("x", type="STUDIO_RENDER", idempotency_key="k*") == job
+
+
+async def test_a_key_whose_job_has_no_id(client: Vidispine, sandbox: Sandbox) -> None:
+    """A listing that does not say which job a key has made is no answer, and nothing is made."""
+    row = {"status": "READY", "data": [{"key": "callsheet_request", "value": "k"}]}
+    sandbox.faults.add("answer", path="/API/job*", method="GET", body={"hits": 1, "job": [row]})
+    for make in (
+        client.jobs.create("x", type="STUDIO_RENDER", idempotency_key="k"),
+        client.provider.import_uri("file:///a", idempotency_key="k"),
+    ):
+        with pytest.raises(InvalidResponse, match="without an id") as caught:
+            await make
+        assert (caught.value.outcome, caught.value.idempotency_key) == (Outcome.NOT_DONE, "k")
+    assert [request.method for request in sandbox.requests()] == ["GET", "GET"]
+
+
 async def test_many_of_which_one_cannot_be_made(client: Vidispine, sandbox: Sandbox) -> None:
     """Of many, those that can be made are; the error has both, by their places."""
     new = [NewJob(name=f"job {n}", type="STUDIO_RENDER" if n != 3 else "NO_SUCH_TYPE") for n in range(5)]
@@ -142,6 +165,7 @@ async def test_what_cannot_be_made(client: Vidispine, sandbox: Sandbox) -> None:
         "'itemId'": {"attributes": {"itemId": "VX-1"}},
         "'callsheet_name'": {"attributes": {"callsheet_name": "x"}},
         "bytes": {"description": "x" * 7000},
+        "bytes in a URL": {"description": "\N{SKULL}" * 700},
         "one file": {"files": [file, file]},
         "'RAW_IMPORT'": {"files": [file], "type": "IMPORT"},
         "item": {"files": [file], "item": "VX-1"},
@@ -337,6 +361,14 @@ async def test_trouble_that_passes(
             "notFound",
             "type: Job, id: VX-9",
         ),
+        (
+            404,
+            "<html><body>no such page</body></html>",
+            Unavailable,
+            None,
+            "<html><body>no such page</body></html>",
+        ),
+        (400, "400 Bad\r\nnot a member", ResponseError, None, "400 Bad not a member"),
         (400, "{broken", ResponseError, None, "{broken"),
         (400, {"other": None}, ResponseError, None, '{"other": null}'),
         (418, "", ResponseError, None, ""),
@@ -353,6 +385,26 @@ async def test_error_documents(
     told = caught.value
     assert (type(told), told.status, told.code, told.message) == (error, status, code, words)
     assert (told.provider, told.outcome) == ("vidispine", Outcome.NOT_DONE)
+
+
+@pytest.mark.parametrize("body", ["<ExceptionDocument><a>" * 40_000, "404 a" + " " * 900_000 + "\nb"])
+async def test_long_errors_of_ill_will(client: Vidispine, sandbox: Sandbox, body: str) -> None:
+    """An error of a megabyte is read as quickly as it comes, whatever it looks like (the loop is watched)."""
+    sandbox.faults.add("answer", path="/API/job/VX-1", status=400, body=body)
+    with pytest.raises(ResponseError) as caught:
+        await client.jobs.get("VX-1")
+    assert caught.value.status == 400
+
+
+async def test_a_page_in_place_of_a_job(client: Vidispine, sandbox: Sandbox) -> None:
+    """A web server that finds no Vidispine behind it says nothing of its jobs: they are waited for."""
+    job = await client.jobs.create("x", type="STUDIO_RENDER")
+    page = "<html><body><h1>404 Not Found</h1></body></html>"
+    sandbox.faults.add("answer", path="/API/job/*", method="GET", status=404, body=page, times=4)
+    assert await client.jobs.get(job) == job
+    sandbox.act("vidispine", "jobs", ids=[job.id], status="FINISHED")
+    sandbox.faults.add("answer", path="/API/job/*", method="GET", status=404, body=page, times=9)
+    assert (await client.jobs.wait(job, timeout=20)).state is JobState.DONE
 
 
 async def test_the_password_is_nowhere(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:

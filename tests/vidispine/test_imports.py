@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from callsheet import (
@@ -487,6 +488,19 @@ async def test_a_key_makes_one_import(client: Vidispine, sandbox: Sandbox, call:
         await call("web", "k")
     assert (caught.value.idempotency_key, caught.value.outcome) == ("k", Outcome.NOT_DONE)
     assert await only(client) == job
+
+
+async def test_a_key_used_by_many_imports_at_once(client: Vidispine, sandbox: Sandbox, call: Import) -> None:
+    """One caller's imports under one key are one import, also at the same moment."""
+    made: list[Job] = []
+
+    async def once() -> None:
+        made.append(await call("lowres", "k"))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(once)
+    assert made == [await only(client)] * 5
 
 
 async def test_a_lost_answer_to_an_import(client: Vidispine, sandbox: Sandbox, call: Import) -> None:

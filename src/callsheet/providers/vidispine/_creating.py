@@ -14,13 +14,14 @@ from callsheet._errors import Conflict, InvalidRequest
 from callsheet._files import File
 from callsheet._models import NewJob
 from callsheet._transfers import as_file
+from callsheet.providers.vidispine._server import address
 from callsheet.providers.vidispine._shape import pairs_of
 from callsheet.providers.vidispine._words import DESCRIPTION, HASH, KEY, NAME, is_servers, priority_word
 
 __all__ = ["Draft", "draft_of"]
 
 LONGEST = 6000
-"""Bytes that a job's metadata may have: they travel in the URL, which servers cut off near 8 KiB."""
+"""Bytes that a job's parameters may have: they travel in the URL, which servers cut off near 8 KiB."""
 
 _RESERVED = {"type", "priority", "jobmetadata"}
 
@@ -45,17 +46,15 @@ class Draft:
     hash: str
     query: tuple[tuple[str, str], ...]
 
-    def is_of(self, row: Mapping[str, Any]) -> bool:
-        """Tell whether the job was made under this key.
+    def checked(self, row: Mapping[str, Any]) -> str:
+        """Return the id of the job that was made under this key.
 
         Raises:
-            Conflict: It was, but by another request.
+            Conflict: It was made by another request.
         """
-        data = pairs_of(row.get("data"))
-        if data.get(KEY) != self.key:  # a star in a key finds others, too
-            return False
-        if data.get(HASH) == self.hash:
-            return True
+        if pairs_of(row.get("data")).get(HASH) == self.hash:
+            id_: str = row["jobId"]
+            return id_
         raise Conflict(
             f"the idempotency key {self.key!r} was used with another request, which made {row['jobId']}",
             idempotency_key=self.key,
@@ -90,14 +89,13 @@ def draft_of(new: NewJob, *, user: str, default_type: str | None) -> Draft:
     if new.item is not None:
         metadata["itemId"] = new.item
     metadata |= attributes
-    size = sum(len(f"{key}={value}".encode()) for key, value in metadata.items())
-    if size > LONGEST:
-        raise InvalidRequest(
-            f"name, description and attributes have {size} bytes; Vidispine takes {LONGEST} with a job"
-        )
     query = [*options, *(("jobmetadata", f"{key}={value}") for key, value in metadata.items())]
     if new.priority is not None:
         query.append(("priority", priority_word(new.priority)))
+    if (size := len(address("job", query=query))) > LONGEST:
+        raise InvalidRequest(
+            f"name, description and attributes have {size} bytes in a URL; Vidispine takes {LONGEST} of a job"
+        )
     return Draft(new, type_, user, str(new.idempotency_key), hash_, tuple(query))
 
 

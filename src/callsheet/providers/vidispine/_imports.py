@@ -240,11 +240,12 @@ class ImportCalls(ComponentCalls):
     async def _ordered(self, order: _Order, make: Callable[[], Awaitable[Row]]) -> Job:
         """Return the job of an order: the one that was made before, or the one that `make` makes now."""
         with Door(self).calling(order.key):
-            row = await made_job(self._server, order.key)
-            if row is None:
-                row = await make()
-            else:
-                order.check(row)
+            async with self._server.lock(order.key):
+                row = await made_job(self._server, order.key)
+                if row is None:
+                    row = await make()
+                else:
+                    order.check(row)
             with done():
                 job = (await self.get_jobs([row["jobId"]]))[0]
                 if job is None:

@@ -19,15 +19,14 @@ from callsheet._errors import (
 from callsheet._http._messages import Answer
 from callsheet._http._urls import segment
 from callsheet._models import Job, JobChanges, NewJob
-from callsheet.providers.vidispine._asking import Asked
 from callsheet.providers.vidispine._creating import Draft, draft_of
 from callsheet.providers.vidispine._listing import ListingCalls
-from callsheet.providers.vidispine._once import done, once
+from callsheet.providers.vidispine._once import done, made_job, once
 from callsheet.providers.vidispine._refusals import is_about
 from callsheet.providers.vidispine._server import LARGE
 from callsheet.providers.vidispine._together import each
 from callsheet.providers.vidispine._wire import job_of, problem_text
-from callsheet.providers.vidispine._words import KEY, priority_word
+from callsheet.providers.vidispine._words import priority_word
 
 __all__ = ["JobCalls"]
 
@@ -127,21 +126,11 @@ class JobCalls(ListingCalls):
     async def _made(self, draft: Draft) -> str | None:
         """Return the id of the job that was made under the key, if there is one.
 
-        A job that was run again hands its metadata on: the first of several is the one.
-
         Raises:
             Conflict: It was another request.
         """
-        pairs = (
-            ("user", "false"),
-            ("jobmetadata", f"{KEY}={draft.key}"),
-            *(("first", "1"), ("number", "10"), ("sort", "jobId asc"), ("metadata", "true")),
-        )
-        listed = await self._listed(self._server, Asked(pairs), steps=False, metadata=True)
-        for job in listed.jobs:
-            if draft.is_of(job.raw):
-                return job.id
-        return None
+        row = await made_job(self._server, draft.key)
+        return None if row is None else draft.checked(row)
 
     async def rerun_job(self, job_id: str, *, key: str | None) -> Job:
         """Run it again: return the new job, which only this answer calls the old one's rerun.

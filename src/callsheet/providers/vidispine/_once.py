@@ -20,6 +20,9 @@ __all__ = ["done", "made_job", "once"]
 
 T = TypeVar("T")
 
+PAGE = 100
+"""Jobs that are looked through at a time for the one that a key has made."""
+
 
 async def once(
     server: Server, make: Callable[[], Awaitable[T]], find: Callable[[], Awaitable[T | None]]
@@ -78,11 +81,22 @@ def done() -> Iterator[None]:
 
 
 async def made_job(server: Server, key: str) -> Row | None:
-    """Return the job that was made under a key, as a listing has it; `None` if there is none."""
-    wanted = [("user", flag(False)), ("number", "10"), ("sort", "jobId asc")]
-    asked = Asked((*wanted, ("jobmetadata", f"{KEY}={key}"), ("metadata", "true")))
-    where = server.parameters
-    answer = await server.read("job", matrix=asked.matrix(where), query=asked.query(where))
-    # A star in a key finds others, too; and a job that was run again hands its metadata on.
-    rows = [row for row in entries(answer.get("job")) if pairs_of(row.get("data")).get(KEY, key) == key]
-    return rows[0] if rows else None
+    """Return the job that was made under a key, as a listing has it; `None` if there is none.
+
+    A star in a key finds others, too. A job that was run again hands its metadata on: the first of several is
+    the one.
+    """
+    where, first = server.parameters, 1
+    wanted = Asked((("user", flag(False)), ("jobmetadata", f"{KEY}={key}"), ("metadata", "true")))
+    while True:
+        asked = wanted.with_(("first", str(first)), ("number", str(PAGE)), ("sort", "jobId asc"))
+        answer = await server.call("GET", "job", matrix=asked.matrix(where), query=asked.query(where))
+        rows = entries((await server.document(answer)).get("job"))
+        for row in rows:
+            if pairs_of(row.get("data")).get(KEY) == key:
+                if not isinstance(row.get("jobId"), str):
+                    raise answer.unreadable("a job without an id", path="$.job")
+                return row
+        if "*" not in key or len(rows) < PAGE:
+            return None
+        first += len(rows)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from callsheet._errors import Conflict, Denied, NotFound, ResponseError
+from callsheet._errors import Conflict, Denied, NotFound, ResponseError, Unavailable
 from callsheet._http._messages import Answer, error_for
 from callsheet.providers.vidispine._shape import text_of
 
@@ -26,9 +26,11 @@ _KINDS: dict[str, type[ResponseError] | None] = {
 }
 """The members of an ExceptionDocument: one is there, the others are null."""
 
-_XML = re.compile(r"<(?:\w+:)?ExceptionDocument\b[^>]*>\s*<(\w+)>(.*?)</\1>", re.DOTALL)
+# None of these looks twice at the same place: what a server says may be long, and may be of ill will.
+_XML = re.compile(r"<(?:\w+:)?ExceptionDocument\b[^<>]*>\s*<(\w+)>")
 _XML_MEMBER = re.compile(r"<(\w+)>([^<]*)</")
-_PLAIN = re.compile(r"\d{3} [^\r\n]+(?:\r?\n[A-Z][\w ]*: [^\r\n]*)*\s*")
+_PLAIN = re.compile(r"\d{3} \S")
+_PLAIN_MEMBER = re.compile(r"[A-Z][\w ]*:(?: |$)")
 
 
 def error_of(answer: Answer) -> ResponseError | None:
@@ -39,9 +41,14 @@ def error_of(answer: Answer) -> ResponseError | None:
     if text.startswith("{"):
         return _from_json(answer, text)
     if found := _XML.search(text):
-        return _error(answer, found[1], dict(_XML_MEMBER.findall(found[2])))
-    if _PLAIN.fullmatch(text):
-        return error_for(answer, message="; ".join(text.splitlines()))
+        inside = text[found.end() :].partition(f"</{found[1]}>")[0]
+        return _error(answer, found[1], dict(_XML_MEMBER.findall(inside)))
+    first, *others = text.splitlines() or [""]
+    if _PLAIN.match(first) and all(map(_PLAIN_MEMBER.match, others)):
+        return error_for(answer, message="; ".join([first, *others]))
+    if answer.status == 404 and text.startswith("<"):
+        # A page of HTML is none of Vidispine's: its web server is there, and it is not (yet).
+        return error_for(answer, kind=Unavailable)
     reason = answer.headers.get("reason")
     return error_for(answer, message=reason) if answer.status == 401 and reason else None
 

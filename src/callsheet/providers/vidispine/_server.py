@@ -23,7 +23,7 @@ from callsheet._threads import Threads
 from callsheet.providers.vidispine._login import Basic, Renewable, Token
 from callsheet.providers.vidispine._refusals import error_of
 
-__all__ = ["BYTES", "JSON", "TEXT", "Pairs", "Parameters", "Row", "Server"]
+__all__ = ["BYTES", "JSON", "TEXT", "Pairs", "Parameters", "Row", "Server", "address"]
 
 Row: TypeAlias = dict[str, Any]
 Pairs: TypeAlias = Iterable[tuple[str, str]]
