@@ -8,8 +8,6 @@ from typing import Any
 
 __all__ = ["entries", "floored", "pairs_of", "raised", "read_time", "text_of", "values", "write_time"]
 
-_TEXTS = {str}
-
 MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -29,8 +27,9 @@ def pairs_of(found: Any) -> dict[str, str]:
     """Return the keys and values of a list of `{"key": ..., "value": ...}`; all of them are texts."""
     try:
         pairs = {entry["key"]: entry["value"] for entry in found or ()}
-        if {*map(type, pairs), *map(type, pairs.values())} <= _TEXTS:
-            return pairs
+        "".join(pairs)  # the quickest way to see that all are texts
+        "".join(pairs.values())
+        return pairs
     except (KeyError, TypeError):
         pass  # not the usual shape, whose road is short
     return {

@@ -8,7 +8,7 @@ from typing import Any
 from callsheet._models import Job
 from callsheet.providers.vidispine._progress import progress_of, tasks_of
 from callsheet.providers.vidispine._shape import entries, pairs_of, read_time, text_of
-from callsheet.providers.vidispine._words import DESCRIPTION, ENDED, NAME, PRIORITIES, is_servers, state_of
+from callsheet.providers.vidispine._words import DESCRIPTION, ENDED, NAME, PRIORITIES, state_of, users_own
 from callsheet.providers.vidispine.details import read_job
 
 __all__ = ["job_of", "problem_text"]
@@ -62,7 +62,7 @@ def job_of(row: Mapping[str, Any], *, tracker: str, steps: bool = True, metadata
         item=data.get("item") or data.get("itemId"),
         created_at=read_time(row.get("started")),
         finished_at=read_time(row.get("finished")),
-        attributes={key: value for key, value in data.items() if not is_servers(key)} if metadata else {},
+        attributes={key: data[key] for key in users_own((*data,))} if metadata else {},
         missing=missing,
     )
 

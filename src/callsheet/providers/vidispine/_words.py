@@ -23,6 +23,7 @@ __all__ = [
     "is_servers",
     "priority_word",
     "state_of",
+    "users_own",
 ]
 
 IMPORT_TYPES: frozenset[str] = frozenset(
@@ -107,3 +108,9 @@ _SERVERS_PATTERN = re.compile(rf"{OURS}|progress-|errorMessage(?:-|$)|transcode[
 def is_servers(key: str) -> bool:
     """Tell whether the key is one that Vidispine, or callsheet, writes for itself."""
     return key in _SERVERS or _SERVERS_PATTERN.match(key) is not None
+
+
+@functools.lru_cache(maxsize=100)
+def users_own(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the keys that are the user's own; jobs of one kind have the same."""
+    return tuple(key for key in keys if not is_servers(key))
