@@ -116,11 +116,20 @@ async def take(row: str, folder: Path, url: str) -> None:
 
 def others(row: str) -> dict[str, list[str]]:
     """Return the commands of the other clients that can do a row."""
-    python = Path(os.environ.get("CALLSHEET_VENDORS", "nowhere")) / "deadline" / "bin" / "python"
-    names = {"hashing": ("library",), "small": ("library", "boto3"), "large": ("library", "boto3")}
-    if not python.exists():
-        return {}
-    return {name: [str(python), "-m", "bench.attachments_beside", name] for name in names.get(row, ())}
+    beside, own = "bench.attachments_beside", "bench.attachments_aiobotocore"
+    commands = {
+        "library": ["deadline", beside, "library"],
+        "boto3": ["deadline", beside, "boto3"],
+        "aiobotocore": ["aiobotocore", own],
+    }
+    names = {"hashing": ("library",), "small": tuple(commands), "large": ("library", "boto3")}
+    found = {}
+    for name in names.get(row, ()):
+        vendor, *module = commands[name]
+        python = Path(os.environ.get("CALLSHEET_VENDORS", "nowhere")) / vendor / "bin" / "python"
+        if python.exists():
+            found[name] = [str(python), "-m", *module]
+    return found
 
 
 @contextmanager
