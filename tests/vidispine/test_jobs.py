@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -35,6 +36,38 @@ async def test_jobs_for_a_user_who_is_not_there(client: Vidispine, sandbox: Sand
     sandbox.faults.add("answer", path="/API/job/*", status=404, body=gone)
     with pytest.raises(NotFound, match="User"):
         await client.as_user("jane").jobs.get_many([id_, "VX-2", "VX-3"])
+
+
+@pytest.mark.parametrize("word", ["notification", "problem", "search"])
+async def test_words_that_lead_elsewhere(client: Vidispine, sandbox: Sandbox, word: str) -> None:
+    """What leads elsewhere than to a job is no job's id: nothing is sent, and nothing else is removed."""
+    kept = await client.provider.create_notification("http://127.0.0.1:9/x")
+    sandbox.forget_requests()
+    calls: list[Awaitable[object]] = [
+        client.jobs.get(word),
+        client.jobs.cancel(word),
+        client.jobs.delete(word),
+        client.jobs.rerun(word),
+        client.jobs.problem(word),
+        client.jobs.update(word, priority=50),
+        client.components.list(word).collect(),
+        client.provider.import_sidecar(word, File(b"x", name="a.xmp")),
+    ]
+    for call in calls:
+        with pytest.raises(NotFound, match=word):
+            await call
+    assert await client.jobs.get_many([word]) == [None]
+    assert sandbox.requests() == []
+    assert await client.provider.notifications() == [kept]
+
+
+async def test_a_storage_called_file(client: Vidispine) -> None:
+    """A storage is found by its name, also if that leads elsewhere in its place."""
+    with pytest.raises(NotFound, match="file"):
+        await client.locations.get("file")
+    fields = {"field": [{"key": "name", "value": "file"}]}
+    made = await client.provider.request("POST", "storage", json={"type": "LOCAL", "metadata": fields})
+    assert (await client.locations.get("file")).id == made["id"]
 
 
 @pytest.mark.parametrize("body", [[], {}, {"jobId": "VX-1"}, {"jobId": "VX-1", "status": 7}, "READY"])

@@ -16,7 +16,7 @@ from callsheet.abc import Progress, Provider
 from callsheet.providers.vidispine import _files_wire as wire
 from callsheet.providers.vidispine._chunks import CHUNK
 from callsheet.providers.vidispine._listed import Files
-from callsheet.providers.vidispine._server import Row, Server
+from callsheet.providers.vidispine._server import Row, Server, path_of
 from callsheet.providers.vidispine._shape import entries
 from callsheet.providers.vidispine._uploads import upload
 
@@ -75,7 +75,7 @@ class ComponentCalls(Provider):
         return await Files(self._server, base).page(after, size)
 
     async def _of_job(self, job_id: str, location_id: str | None) -> list[Component]:
-        job = await self._server.read("job", job_id, query=[("metadata", "true")])
+        job = await self._server.read(*path_of(job_id), query=[("metadata", "true")])
         if location_id is not None:
             await self._server.read("storage", location_id)
         own = wire.own_files(job)
@@ -191,11 +191,13 @@ class ComponentCalls(Provider):
         Raises:
             NotFound: There is none.
         """
-        try:
-            row = await self._server.read("storage", name_or_id)
-            return wire.location_of(_named(row, f"storage {name_or_id}"))
-        except NotFound:
-            named = [one for one in await self._storages() if one.name == name_or_id]
+        if name_or_id != "file":  # which leads to the files of all storages
+            try:
+                row = await self._server.read("storage", name_or_id)
+                return wire.location_of(_named(row, f"storage {name_or_id}"))
+            except NotFound:
+                pass  # it is a name
+        named = [one for one in await self._storages() if one.name == name_or_id]
         if not named:
             raise NotFound(f"there is no location {name_or_id!r}", provider=self.name)
         return named[0]

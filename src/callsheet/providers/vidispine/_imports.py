@@ -20,7 +20,7 @@ from callsheet.providers.vidispine._chunks import CHUNK, Destination, send
 from callsheet.providers.vidispine._components import ComponentCalls
 from callsheet.providers.vidispine._files_wire import item_metadata, own_files
 from callsheet.providers.vidispine._once import done, made_job, once
-from callsheet.providers.vidispine._server import Pairs, Row, Server
+from callsheet.providers.vidispine._server import Pairs, Row, Server, path_of
 from callsheet.providers.vidispine._shape import pairs_of
 from callsheet.providers.vidispine._words import HASH, KEY, NAME, OURS, priority_word
 
@@ -289,7 +289,7 @@ class ImportCalls(ComponentCalls):
             return _checks.text(item, "item"), ()
         id_ = _checks.job_id(job, self.tracker)
         with Door(self).calling():
-            known = own_files(await self._server.read("job", id_, query=[("metadata", "true")])).item
+            known = own_files(await self._server.read(*path_of(id_), query=[("metadata", "true")])).item
         if known is None:
             raise Unsupported(call, hint=f"item=; the job {id_} works on none", provider=self.name)
         return known, (("jobmetadata", f"{PARENT}={id_}"),)

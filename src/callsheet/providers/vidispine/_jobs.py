@@ -23,7 +23,7 @@ from callsheet.providers.vidispine._creating import Draft, draft_of
 from callsheet.providers.vidispine._listing import ListingCalls
 from callsheet.providers.vidispine._once import done, made_job, once
 from callsheet.providers.vidispine._refusals import is_about
-from callsheet.providers.vidispine._server import LARGE
+from callsheet.providers.vidispine._server import LARGE, path_of
 from callsheet.providers.vidispine._together import each
 from callsheet.providers.vidispine._wire import job_of, problem_text
 from callsheet.providers.vidispine._words import priority_word
@@ -64,7 +64,7 @@ class JobCalls(ListingCalls):
 
     async def _job(self, id_: str) -> Job:
         """Return a job with all that there is to know of it."""
-        answer = await self._server.call("GET", "job", id_, query=[("metadata", "true")])
+        answer = await self._server.call("GET", *path_of(id_), query=[("metadata", "true")])
         return await self._server.aside(len(answer.body) > LARGE, self._job_of, answer)
 
     def _job_of(self, answer: Answer) -> Job:
@@ -84,7 +84,7 @@ class JobCalls(ListingCalls):
         job = await self._job(job_id)
         if job.vendor_state not in {"WAITING", "HOLD"}:
             return job.problem
-        return problem_text(await self._server.read("job", job_id, "problem")) or job.problem
+        return problem_text(await self._server.read(*path_of(job_id), "problem")) or job.problem
 
     # -- making ----------------------------------------------------------------------------------------------
 
@@ -138,7 +138,7 @@ class JobCalls(ListingCalls):
         Raises:
             NotFound: There is no such job.
         """
-        id_ = _id_in(await self._server.call("POST", "job", job_id, "re-run"))
+        id_ = _id_in(await self._server.call("POST", *path_of(job_id), "re-run"))
         return attrs.evolve(await self._job_after(id_), source_id=job_id)
 
     # -- changing --------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ class JobCalls(ListingCalls):
         word = priority_word(changes.given()["priority"])
 
         async def prioritize(id_: str) -> Job:
-            await self._server.call("PUT", "job", id_, query=[("priority", word)], repeatable=True)
+            await self._server.call("PUT", *path_of(id_), query=[("priority", word)], repeatable=True)
             return await self._job_after(id_)
 
         return await self._many(ids, prioritize, "changed")
@@ -177,7 +177,7 @@ class JobCalls(ListingCalls):
         query = [] if reason is None else [("reason", _checks.text(reason, "reason"))]
         query += [] if cleanup else [("cleanup", "false")]
         try:
-            await self._server.call("DELETE", "job", job_id, query=query, repeatable=True)
+            await self._server.call("DELETE", *path_of(job_id), query=query, repeatable=True)
         except Conflict:
             there = await self._job(job_id)
             if not there.ended:

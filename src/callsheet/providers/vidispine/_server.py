@@ -23,7 +23,7 @@ from callsheet._threads import Threads
 from callsheet.providers.vidispine._login import Basic, Renewable, Token
 from callsheet.providers.vidispine._refusals import error_of
 
-__all__ = ["BYTES", "JSON", "TEXT", "Pairs", "Parameters", "Row", "Server", "address"]
+__all__ = ["BYTES", "JSON", "TEXT", "Pairs", "Parameters", "Row", "Server", "address", "path_of"]
 
 Row: TypeAlias = dict[str, Any]
 Pairs: TypeAlias = Iterable[tuple[str, str]]
@@ -36,6 +36,8 @@ BYTES = "application/octet-stream"
 
 LARGE = 512 << 10
 """Bytes of an answer that takes long to read."""
+
+_ELSEWHERE = {"notification", "problem", "search"}
 
 TOKEN_SECONDS = 60
 """The longest life that a server grants to a token of anybody's; each use makes it longer."""
@@ -260,6 +262,18 @@ def address(*path: str, matrix: Pairs = (), query: Pairs = ()) -> str:
     """Return the URL path of a call, everything in it escaped."""
     behind = "&".join(f"{_escaped(name)}={_escaped(value)}" for name, value in query)
     return "/API/" + "/".join(map(_urls.segment, path)) + _urls.matrix(matrix) + (behind and f"?{behind}")
+
+
+def path_of(job_id: str) -> tuple[str, str]:
+    """Return the path of a job.
+
+    Raises:
+        NotFound: In the place of an id stands a word that leads elsewhere: `DELETE /job/notification` removes
+            all notifications of the server.
+    """
+    if job_id in _ELSEWHERE:
+        raise NotFound(f"there is no job {job_id!r}", provider="vidispine")
+    return "job", job_id
 
 
 def _escaped(text: str) -> str:
