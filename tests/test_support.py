@@ -138,7 +138,7 @@ gc.disable()
 
 async def test_collection():
     rubbish = [[] for _ in range(1_000)]
-    for _ in range(300):
+    for _ in range(1_000):
         await anyio.sleep(0)
         for _ in range(1_000):
             cycle = []

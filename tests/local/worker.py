@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from anyio.abc import TaskStatus
 
 from callsheet import CallsheetError, File, LeaseLost, NewJob
 from callsheet.abc import JobChanges, JobFilter
@@ -179,10 +180,11 @@ async def churn(directory: str, place: str, turn: int) -> None:
     """Make, change and attach for as long as we live, and tell of each thing once it is done."""
     async with LocalProvider(directory) as provider, anyio.create_task_group() as tasks:
 
-        async def hold() -> None:
+        async def hold(*, task_status: TaskStatus[None]) -> None:
             new = NewJob(name="claimed", idempotency_key=f"claim {turn}")
             claim = await provider.claim_job(new, lease=0.3, grace=0.1)
             tell(["claimed", claim.job.id])
+            task_status.started()
             while True:
                 await anyio.sleep(0.1)
                 await provider.beat_job(claim, JobChanges(progress=0.5))
@@ -202,7 +204,7 @@ async def churn(directory: str, place: str, turn: int) -> None:
                 await provider.link(job.id, [component])
                 tell(["attached", job.id, component.id, hashlib.sha256(content).hexdigest()])
 
-        tasks.start_soon(hold)
+        await tasks.start(hold)  # so that each turn tells of a claim, however early it is killed
         for number in range(4):
             tasks.start_soon(work, number)
 
