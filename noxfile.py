@@ -5,6 +5,7 @@ Tests, examples and docs use the built wheel, never the source tree.
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,8 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.error_on_missing_interpreters = False
 nox.options.download_python = "never"
 
+# Tests wait for disks, processes and servers, so that one worker more than there are cores keeps them busy.
+WORKERS = ("-n", str((os.cpu_count() or 1) + 1))
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 CLIENTS = ("ftrack", "vidispine", "vidispine-adapter", "deadline")
@@ -32,7 +35,7 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run("python", "-m", "pytest", *session.posargs, env=env)
         return
-    session.run("python", "-m", "pytest", "-n", "auto", env=env)
+    session.run("python", "-m", "pytest", *WORKERS, env=env)
 
 
 @nox.session
@@ -41,7 +44,7 @@ def coverage(session: nox.Session) -> None:
     install_wheel(session, "test")
     env = vendors(session, *CLIENTS)
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", "-n", "auto", *session.posargs, env=env)
+    session.run("coverage", "run", "-m", "pytest", *WORKERS, *session.posargs, env=env)
     session.run("coverage", "combine", "-q")
     session.run("coverage", "report")
 
@@ -55,7 +58,7 @@ def full(session: nox.Session) -> None:
         "python",
         "-m",
         "pytest",
-        *("-n", "auto"),
+        *WORKERS,
         "-o",
         "faulthandler_timeout=1800",
         *session.posargs,

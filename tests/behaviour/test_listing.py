@@ -42,19 +42,19 @@ async def read(listing: Listing[Job]) -> list[Job]:
 
 
 @needs("list(newest_first=)")
-@pytest.mark.parametrize("size", [1, 2, 7, 24, 25, 26, 1_000_000, None])
 @pytest.mark.parametrize("newest_first", [True, False])
 async def test_pages_of_any_size_make_the_whole(
-    rig: Rig, client: Client[Any], jobs: list[Job], size: int | None, *, newest_first: bool
+    rig: Rig, client: Client[Any], jobs: list[Job], *, newest_first: bool
 ) -> None:
     """Every job once, in order, whichever way and however many are fetched at a time."""
     expected = jobs[::-1] if newest_first else jobs
-    assert await read(client.jobs.list(newest_first=newest_first, page_size=size)) == expected
-    pages = [page async for page in client.jobs.list(newest_first=newest_first, page_size=size).pages()]
-    assert [job for page in pages for job in page.items] == expected
-    largest = min(size or client.provider.page_size, client.provider.page_size)
-    assert all(len(page.items) <= largest for page in pages)
-    assert [page.cursor is None for page in pages] == [False] * (len(pages) - 1) + [True]
+    for size in (1, 2, 7, 24, 25, 26, 1_000_000, None):
+        assert await read(client.jobs.list(newest_first=newest_first, page_size=size)) == expected, size
+        pages = [page async for page in client.jobs.list(newest_first=newest_first, page_size=size).pages()]
+        assert [job for page in pages for job in page.items] == expected, size
+        largest = min(size or client.provider.page_size, client.provider.page_size)
+        assert all(len(page.items) <= largest for page in pages), size
+        assert [page.cursor is None for page in pages] == [False] * (len(pages) - 1) + [True], size
 
 
 async def test_newest_first_by_default(rig: Rig, client: Client[Any], jobs: list[Job]) -> None:
@@ -428,7 +428,7 @@ async def test_reading_on_under_a_shield(rig: Rig, client: Client[Any], jobs: li
 
 @needs("list(newest_first=)", "delete", "list(states=)")
 @pytest.mark.parametrize("newest_first", [True, False])
-@pytest.mark.parametrize("seed", range(scale(3, 50)))
+@pytest.mark.parametrize("seed", range(scale(2, 50)))
 async def test_what_stays_is_listed_once(
     rig: Rig, client: Client[Any], seed: int, *, newest_first: bool
 ) -> None:
