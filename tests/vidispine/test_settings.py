@@ -44,6 +44,9 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"proxy": "nope"}, "proxy"),
         ({"verify": 7}, "verify"),
         ({"transport": object()}, "transport"),
+        ({"watch_interval": 0}, "watch_interval"),
+        ({"watch_interval": "5"}, "watch_interval"),
+        ({"default_type": ""}, "default_type"),
     ],
 )
 def test_settings_that_are_unusable(settings: dict[str, Any], named: str) -> None:
@@ -295,3 +298,6 @@ async def test_any_call(client: Client[VidispineProvider], sandbox: Sandbox) -> 
         await request("GET", "job", query={"a": {}})
     with pytest.raises(InvalidRequest):
         await request("GET", "job/../user")
+    for content in ({1, 2}, float("nan")):
+        with pytest.raises(InvalidRequest, match="json"):
+            await request("POST", "storage", json=content)

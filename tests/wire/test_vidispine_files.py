@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from callsheet import Component, Location
+from callsheet import Component, InvalidResponse, Location
 from callsheet.providers.vidispine import _files_wire as wire
 from callsheet.providers.vidispine.file_details import (
     VidispineFile,
@@ -117,7 +117,8 @@ def test_names(row: dict[str, Any], name: str | None, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [(0, 0), ("12", 12), (-1, None), (None, None), (1 << 60, 1 << 60)]
+    ("size", "expected"),
+    [(0, 0), ("12", 12), (-1, None), (None, None), (1 << 60, 1 << 60), ("9" * 5000, None)],
 )
 def test_sizes(size: Any, expected: int | None) -> None:
     """A size is a number, also as a text; one that is not known yet is `None`."""
@@ -329,3 +330,14 @@ def test_a_storage() -> None:
 def test_a_storage_without_a_name() -> None:
     """A storage without a name is called by its id."""
     assert wire.location_of({"id": "VX-1"}) == Location(id="VX-1", name="VX-1", kind="storage")
+
+
+def test_details_that_cannot_be_read() -> None:
+    """A member of another kind than is documented does not hide the file; only its details cannot be read."""
+    part = wire.component_of(FILE | {"size": "many", "storage": 7})
+    assert (part.id, part.size, part.location_id) == ("VX-16", None, None)
+    with pytest.raises(InvalidResponse, match="size"):
+        _ = part.details
+    place = wire.location_of(STORAGE | {"capacity": "much"})
+    with pytest.raises(InvalidResponse, match="capacity"):
+        _ = place.details

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from callsheet import Job, JobState
+from callsheet import InvalidResponse, Job, JobState
 from callsheet.providers.vidispine import (
     VidispineCurrentStep,
     VidispineJob,
@@ -25,7 +25,7 @@ from callsheet.providers.vidispine._progress import attempts_of, progress_of
 from callsheet.providers.vidispine._shape import entries, floored, raised, read_time, values, write_time
 from callsheet.providers.vidispine._wire import job_of, problem_text
 from callsheet.providers.vidispine._words import ENDED, FILTERED, UNFINISHED, priority_word, state_of
-from callsheet.providers.vidispine.details import read_document
+from callsheet.providers.vidispine.details import read_document, read_job
 
 SAMPLES = Path(__file__).parent / "samples" / "vidispine"
 TRACKER = "vidispine+https://vidispine.example"
@@ -343,6 +343,24 @@ def test_states() -> None:
 def test_priorities(number: int | None, word: str) -> None:
     """The nearest priority, of two the lower; IMMEDIATE for just 100."""
     assert priority_word(number) == word
+
+
+@pytest.mark.parametrize("member", ["jobId", "status", "type", "user"])
+@pytest.mark.parametrize("value", [7, True, ["x"], {"x": "y"}])
+def test_words_that_are_none(member: str, value: Any) -> None:
+    """What should be a word, and is none, is no job's."""
+    with pytest.raises(TypeError):
+        job_of(sample("jobs")["job"][0] | {member: value}, tracker=TRACKER)
+
+
+@pytest.mark.parametrize(
+    ("member", "value"), [("totalSteps", "many"), ("currentStep", "first"), ("waiting", 7)]
+)
+def test_details_that_cannot_be_read(member: str, value: Any) -> None:
+    """A member of another kind than is documented does not hide the job; only its details cannot be read."""
+    job = job_of(sample("jobs")["job"][0] | {member: value}, tracker=TRACKER)
+    with pytest.raises(InvalidResponse, match=rf"\$\.({member}|total_steps|current_step)"):
+        read_job(job)
 
 
 # -- shapes --------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ __all__ = [
     "location_of",
     "number_of",
     "own_files",
+    "size_of",
 ]
 
 Row = Mapping[str, Any]
@@ -68,19 +69,25 @@ def component_of(
         name: What it was called before it came; by default what its path says.
     """
     metadata = metadata_of(row)
-    size = str(row.get("size"))
+    storage = row.get("storage")
     return Component(
         id=row["id"],
         raw=row,
         reader=read_file,
         name=metadata.get(NAME) or name or _last(row.get("path")) or row["id"],
-        size=int(size) if size.isdecimal() else None,
+        size=size_of(row),
         checksum=checksum_of(row.get("hash")),
         role=role,
         job_id=job_id,
-        location_id=row.get("storage"),
+        location_id=storage if isinstance(storage, str) else None,
         created_at=moment(metadata.get("created")) or moment(row.get("timestamp")),
     )
+
+
+def size_of(row: Row) -> int | None:
+    """Return the size of a file, if it is told."""
+    size = str(row.get("size"))
+    return int(size) if re.fullmatch(r"[0-9]{1,19}", size) else None
 
 
 def _last(path: Any) -> str:

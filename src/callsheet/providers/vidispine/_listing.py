@@ -144,6 +144,8 @@ class ListingCalls(ImportCalls):
             Unsupported: A state that Vidispine does not list by; or bounds in time, on a server older than
                 4.10.
         """
+        stored = [("jobmetadata", pair) for pair in _stored(jobmetadata)]
+        _checks.text(sort, "sort")
         check_number(first, "first")
         if number is not None:
             check_number(number, "number")
@@ -155,7 +157,6 @@ class ListingCalls(ImportCalls):
         pairs = asked(wanted)
         if pairs is not None:
             kept = (pair for pair in pairs.pairs if pair[0] != "sort")
-            stored = (("jobmetadata", f"{key}={value}") for key, value in (jobmetadata or {}).items())
             pairs = Asked((*kept, *stored, ("sort", sort), ("metadata", flag(metadata))))
         server = self._server_for(wanted)
         numbered = Numbered(
@@ -229,6 +230,15 @@ class ListingCalls(ImportCalls):
         told = newer & said or (newer if "state" in said else set())
         self._unknown_states |= told
         return bool(told)
+
+
+def _stored(jobmetadata: Mapping[str, str] | None) -> list[str]:
+    if not isinstance(jobmetadata, Mapping | None):
+        raise InvalidRequest(f"jobmetadata must be a mapping, not {type(jobmetadata).__name__}")
+    return [
+        f"{_checks.text(key, 'jobmetadata')}={_checks.text(value, f'jobmetadata: {key!r}', empty=True)}"
+        for key, value in (jobmetadata or {}).items()
+    ]
 
 
 def listed_of(answer: Answer, *, tracker: str, steps: bool, metadata: bool) -> Listed:

@@ -124,7 +124,7 @@ class NotificationCalls(WatchingCalls):
         Raises:
             ConfigError: The secret is too short, or does not fit into a path.
         """
-        if not re.fullmatch(rf"[\w-]{{{SHORTEST},}}", secret, re.ASCII):
+        if not isinstance(secret, str) or not re.fullmatch(rf"[\w-]{{{SHORTEST},}}", secret, re.ASCII):
             raise ConfigError(f"secret: take at least {SHORTEST} letters, digits, '-' and '_'")
         return NotificationApp(self._hints, Secret(secret))
 

@@ -190,7 +190,7 @@ class Server:
         if self.run_as is not None:
             asked["runas"] = self.run_as
         if content is not None:
-            asked["content-type"], body = JSON, json.dumps(content).encode()
+            asked["content-type"], body = JSON, _written(content)
         return await self.http.send(
             method,
             address(*path, matrix=matrix, query=query),
@@ -262,6 +262,13 @@ def address(*path: str, matrix: Pairs = (), query: Pairs = ()) -> str:
     """Return the URL path of a call, everything in it escaped."""
     behind = "&".join(f"{_escaped(name)}={_escaped(value)}" for name, value in query)
     return "/API/" + "/".join(map(_urls.segment, path)) + _urls.matrix(matrix) + (behind and f"?{behind}")
+
+
+def _written(content: Any) -> bytes:
+    try:
+        return json.dumps(content, allow_nan=False).encode()
+    except (TypeError, ValueError) as exc:
+        raise InvalidRequest(f"json: it cannot be written as JSON ({exc})") from exc
 
 
 def path_of(job_id: str) -> tuple[str, str]:

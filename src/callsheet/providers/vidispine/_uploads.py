@@ -11,7 +11,13 @@ from callsheet._errors import CallsheetError, Conflict, IntegrityError
 from callsheet._files import File
 from callsheet.abc import Progress
 from callsheet.providers.vidispine._chunks import CHUNK, Destination, Sent, send, sha1_of
-from callsheet.providers.vidispine._files_wire import checksum_of, fields, file_name_of, is_whole
+from callsheet.providers.vidispine._files_wire import (
+    checksum_of,
+    fields,
+    file_name_of,
+    is_whole,
+    size_of,
+)
 from callsheet.providers.vidispine._once import done
 from callsheet.providers.vidispine._server import Pairs, Row, Server
 from callsheet.providers.vidispine._shape import entries
@@ -117,7 +123,7 @@ class _Upload:
         """Tell whether a document is of this file, as far as it tells."""
         checksum = checksum_of(row.get("hash")) or ""
         return (
-            row.get("size", size) == size
+            size_of(row) in (None, size)
             and str(row.get("path", self._name)).endswith(self._name)
             and (sha1 is None or not checksum.startswith("sha1:") or checksum == f"sha1:{sha1}")
         )

@@ -15,6 +15,7 @@ __all__ = ["job_of", "problem_text"]
 
 _OF_METADATA = frozenset({"name", "description", "attributes"})
 _OF_STEPS = frozenset({"progress", "message"})
+_TEXTS = {str, type(None)}
 
 
 def job_of(row: Mapping[str, Any], *, tracker: str, steps: bool = True, metadata: bool = True) -> Job:
@@ -30,9 +31,12 @@ def job_of(row: Mapping[str, Any], *, tracker: str, steps: bool = True, metadata
         KeyError, TypeError, ValueError: It is no such document.
     """
     id_, status, data = row["jobId"], row["status"], pairs_of(row.get("data"))
-    if not isinstance(id_, str) or not isinstance(status, str):
-        raise TypeError("an id or status that is no text")
-    type_, ended = row.get("type"), status in ENDED
+    type_, user = row.get("type"), row.get("user")
+    if not {id_.__class__, status.__class__, type_.__class__, user.__class__} <= _TEXTS:
+        raise TypeError("an id, status, type or user that is no text")
+    if id_ is None or status is None:
+        raise KeyError("jobId" if id_ is None else "status")
+    ended = status in ENDED
     missing = frozenset() if metadata else _OF_METADATA
     progress = message = None
     if steps or status in {"FINISHED", "FINISHED_WARNING"}:
@@ -58,7 +62,7 @@ def job_of(row: Mapping[str, Any], *, tracker: str, steps: bool = True, metadata
         message=message,
         description=data.get(DESCRIPTION, ""),
         problem=_problem(row, data),
-        user=row.get("user"),
+        user=user,
         item=data.get("item") or data.get("itemId"),
         created_at=read_time(row.get("started")),
         finished_at=read_time(row.get("finished")),

@@ -5,14 +5,16 @@ Members that an answer did not carry are `None` or empty. What a newer server ad
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 import attrs
-from cattrs import Converter
+from cattrs import BaseValidationError, Converter, transform_error
 from cattrs.gen import make_dict_structure_fn, override
 
+from callsheet._errors import InvalidResponse
 from callsheet._models import Job
 from callsheet.providers.vidispine._shape import entries, pairs_of, read_time, values
 
@@ -28,6 +30,7 @@ __all__ = [
     "VidispineWaiting",
     "read_document",
     "read_job",
+    "readable",
 ]
 
 
@@ -248,8 +251,22 @@ _register(
 
 
 def read_job(job: Job) -> VidispineJob:
-    """Return the job's document, typed."""
-    return _converter.structure(job.raw, VidispineJob)
+    """Return the job's document, typed.
+
+    Raises:
+        InvalidResponse: A member of it is nothing that can be read; the message names it.
+    """
+    with readable():
+        return _converter.structure(job.raw, VidispineJob)
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Let what cannot be structured be an `InvalidResponse`, which names the place."""
+    try:
+        yield
+    except BaseValidationError as exc:
+        raise InvalidResponse("; ".join(transform_error(exc)), provider="vidispine") from exc
 
 
 def read_document(document: Mapping[str, Any], kind: type[Any]) -> Any:

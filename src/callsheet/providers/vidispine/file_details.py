@@ -15,6 +15,7 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from callsheet._models import Component, Location
 from callsheet.providers.vidispine._shape import pairs_of, read_time, values
+from callsheet.providers.vidispine.details import readable
 
 __all__ = [
     "VidispineFile",
@@ -180,13 +181,23 @@ for _kind in _KINDS:
 
 
 def read_file(component: Component) -> VidispineFile:
-    """Return the component's record, typed."""
-    return _converter.structure(_said(component.raw), VidispineFile)
+    """Return the component's record, typed.
+
+    Raises:
+        InvalidResponse: A member of it is nothing that can be read; the message names it.
+    """
+    with readable():
+        return _converter.structure(_said(component.raw), VidispineFile)
 
 
 def read_storage(location: Location) -> VidispineStorage:
-    """Return the location's record, typed."""
-    return _converter.structure(_said(location.raw), VidispineStorage)
+    """Return the location's record, typed.
+
+    Raises:
+        InvalidResponse: A member of it is nothing that can be read; the message names it.
+    """
+    with readable():
+        return _converter.structure(_said(location.raw), VidispineStorage)
 
 
 def _said(record: Mapping[str, Any]) -> dict[str, Any]:
