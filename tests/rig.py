@@ -421,7 +421,7 @@ class DeadlineRig(Rig):
         *("create(user=)", "create(item=)", "create(type=)", "create(attributes=)"),
         *("update(progress=)", "update(message=)", "update(problem=)", "update(attributes=)"),
         *("list(types=)", "list(item=)"),
-        *("delete", "attach", "upload", "components.delete", "track", "mirror(into=)"),
+        *("delete", "attach", "upload", "upload(frames=)", "components.delete", "track", "mirror(into=)"),
     }
     atomic = False
     json_attributes = False

@@ -126,7 +126,7 @@ class DeadlineProvider(FileCalls):
         *("create(user=)", "create(item=)", "create(type=)", "create(attributes=)"),
         *("update(progress=)", "update(message=)", "update(problem=)", "update(attributes=)"),
         *("list(types=)", "list(item=)"),
-        *("delete", "attach", "upload", "components.delete", "track", "mirror(into=)"),
+        *("delete", "attach", "upload", "upload(frames=)", "components.delete", "track", "mirror(into=)"),
     }
     hints: ClassVar[Mapping[str, str]] = {
         "create(user=)": _BY_CREDENTIALS,
@@ -142,6 +142,7 @@ class DeadlineProvider(FileCalls):
         "delete": "provider.archive(job)",
         "attach": _AT_CREATION,
         "upload": _AT_CREATION,
+        "upload(frames=)": f"{_AT_CREATION}, where each frame is a file of its own",
         "components.delete": "the rules of the bucket: files are shared by all jobs that have the same ones",
         "track": "a tracker for work of your own; Deadline's workers report theirs",
         "mirror(into=)": "another tracker; Deadline shows what its own workers do",
