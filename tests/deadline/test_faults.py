@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import anyio
 import pytest
 
-from callsheet import Client, InvalidResponse, JobState, Outcome, RateLimited, TransportError, Unavailable
-from callsheet.providers.deadline import DeadlineProvider
+from callsheet import (
+    BulkError,
+    Client,
+    Denied,
+    InvalidResponse,
+    JobState,
+    Outcome,
+    RateLimited,
+    TransportError,
+    Unavailable,
+)
+from callsheet.providers.deadline import DeadlineProvider, _batches
 from callsheet.providers.deadline._pace import Pace
 from callsheet.sandbox import Sandbox
 from support.deadlinehand import FARM, QUEUE, TEMPLATE
@@ -75,6 +86,62 @@ async def test_a_job_that_was_made_but_not_seen(sandbox: Sandbox) -> None:
         with pytest.raises(Unavailable) as caught:
             await client.jobs.create("x", template=TEMPLATE, idempotency_key="k-1")
         assert (caught.value.outcome, caught.value.idempotency_key) == (Outcome.DONE, "k-1")
+
+
+async def test_a_change_that_was_made_but_not_seen(sandbox: Sandbox) -> None:
+    """If only the look after a change fails, the error says that the change was made."""
+    ids = sandbox.act("deadline", "make", number=2)["jobs"]
+    async with Client(DeadlineProvider(FARM, QUEUE, timeout=0.3)) as client:
+        for call in (
+            lambda: client.jobs.update(ids[0], priority=3),
+            lambda: client.jobs.update_many(ids, priority=4),
+            lambda: client.provider.suspend(ids[0]),
+        ):
+            sandbox.faults.add("status", path="*/jobs/*", method="GET", status=503)
+            sandbox.faults.add("status", path="*/batch-get-job", status=503)
+            with pytest.raises(Unavailable) as caught:
+                await call()
+            assert caught.value.outcome is Outcome.DONE
+            sandbox.faults.clear()
+        found = [await client.jobs.get(id_) for id_ in ids]
+        assert [(job.priority, job.state) for job in found] == [(4, JobState.PAUSED), (4, JobState.QUEUED)]
+
+
+async def test_a_batch_of_changes_that_fails(client: Deadline, sandbox: Sandbox) -> None:
+    """What was changed by the requests before is told as done, what was not asked for as not done."""
+    ids = sandbox.act("deadline", "make", number=230)["jobs"]
+    sandbox.faults.add("status", path="*/batch-update-job", status=403, nth=2)
+    with pytest.raises(BulkError) as caught:
+        await client.jobs.update_many(ids, priority=3)
+    assert [job.id for job in caught.value.done] == ids[:100]
+    assert list(caught.value.failed) == list(range(100, 230))
+    assert isinstance(caught.value.failed[100], Denied)
+    assert "not asked for" in str(caught.value.failed[229])
+    outcomes = [getattr(error, "outcome", None) for error in caught.value.failed.values()]
+    assert outcomes == [Outcome.NOT_DONE] * 130
+    found = await client.jobs.get_many(ids)
+    assert [job.priority for job in found if job] == [3] * 100 + [50] * 130
+
+
+async def test_changes_that_are_asked_for_again(
+    client: Deadline, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the service cannot change just then is asked for again, alone; the rest is not."""
+    one, other = ids = sandbox.act("deadline", "make", number=2)["jobs"]
+    monkeypatch.setattr(_batches, "PAUSE", 0.001)
+    refusal = {"code": "InternalServerErrorException", "message": "busy", "jobId": other}
+    sandbox.faults.add(
+        "answer",
+        path="*/batch-update-job",
+        status=200,
+        headers={"content-type": "application/json"},
+        body=json.dumps({"errors": [refusal]}),
+        nth=1,
+    )
+    changed = await client.jobs.update_many(ids, priority=3)
+    asked = [json.loads(request.body)["jobs"] for request in sandbox.requests("*/batch-update-job")]
+    assert [[item["jobId"] for item in items] for items in asked] == [[one, other], [other]]
+    assert changed[1].priority == 3
 
 
 @pytest.mark.parametrize(

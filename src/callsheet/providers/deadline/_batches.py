@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import anyio
 
-from callsheet._errors import NotFound, RateLimited, ResponseError, Unavailable
+from callsheet._errors import CallsheetError, NotFound, RateLimited, ResponseError, Unavailable
 from callsheet._together import together
 from callsheet.providers.deadline._answers import document, item_error, readable
-from callsheet.providers.deadline._server import BATCH, Server
+from callsheet.providers.deadline._server import BATCH, Server, new_token
 
 __all__ = ["get_batch", "update_batch"]
 
@@ -18,6 +18,9 @@ T = TypeVar("T")
 
 ROUNDS = 3
 """How often items are asked for again that the service could not look up just then."""
+
+PAUSE = 0.5
+"""Seconds before the first of these rounds; each later pause is twice as long."""
 
 WHILE = 6
 """Batches under way at a time."""
@@ -68,7 +71,7 @@ async def _insisted(
             break
         if attempt == ROUNDS:
             raise next(iter(again.values()))
-        await anyio.sleep(0.5 * 2**attempt)
+        await anyio.sleep(PAUSE * 2**attempt)
         ids = list(again)
     return found
 
@@ -97,12 +100,11 @@ async def _asked(
     for id_, error in readable(
         answer, body, "errors", lambda raw: (str(raw[key]), item_error(raw, raw[key]))
     ):
-        if isinstance(error, RateLimited | Unavailable):
+        if _may_pass(error):
             again[id_] = error
-            if isinstance(error, RateLimited):
-                server.pace.refused(None)
         elif not isinstance(error, NotFound):
             raise error
+    _slow_down(server, again.values())
     unsaid = set(ids) - there.keys() - again.keys() - {raw[key] for raw in body["errors"]}
     if unsaid:
         raise answer.unreadable(f"nothing about {min(unsaid)}", path=f"$.{name}")
@@ -110,34 +112,70 @@ async def _asked(
 
 
 async def update_batch(
-    server: Server, what: str, key: str, items: Sequence[Mapping[str, Any]], *, token: str
-) -> dict[str, ResponseError]:
+    server: Server, what: str, key: str, items: Sequence[Mapping[str, Any]]
+) -> dict[str, CallsheetError]:
     """Change things, a hundred in a request; return the errors of those that were not, by id.
+
+    When one of several requests fails, those after it are not made; their things are among the errors.
 
     Args:
         server: The road.
         what: What they are, as it stands in the call's path: `"job"` or `"task"`.
         key: What an id is called.
-        items: The changes, each with its id.
-        token: For the whole of it.
+        items: The changes, each with its id. They set end values: what may fare better is asked for again.
 
     Raises:
-        CallsheetError: A request failed; those before it were done.
+        CallsheetError: The only request failed.
     """
-    failed: dict[str, ResponseError] = {}
-    whose = {"farmId": server.farm, "queueId": server.queue}
+    failed: dict[str, CallsheetError] = {}
     for start in range(0, len(items), BATCH):
-        batch = items[start : start + BATCH]
-        answer = await server.send(
-            "PATCH",
-            f"/2023-10-12/batch-update-{what}",
-            {f"{what}s": [{**whose, **item} for item in batch]},
-            token=f"{token[:56]}-{start // BATCH}",
-            operation=f"BatchUpdate {what}",
-        )
-        failed |= dict(
-            readable(
+        batch, later = items[start : start + BATCH], items[start + BATCH :]
+        try:
+            failed |= await _changed(server, what, key, batch)
+        except CallsheetError as error:
+            if len(batch) == len(items):
+                raise
+            unasked = CallsheetError(f"not asked for, as the request before failed: {error}")
+            failed |= {item[key]: error for item in batch} | {item[key]: unasked for item in later}
+            break
+    return failed
+
+
+async def _changed(
+    server: Server, what: str, key: str, items: Sequence[Mapping[str, Any]]
+) -> dict[str, CallsheetError]:
+    """Return the errors of one batch, after asking again for what the service could not do at once."""
+    failed: dict[str, CallsheetError] = {}
+    whose = {"farmId": server.farm, "queueId": server.queue}
+    for attempt in range(ROUNDS + 1):
+        try:
+            answer = await server.send(
+                "PATCH",
+                f"/2023-10-12/batch-update-{what}",
+                {f"{what}s": [{**whose, **item} for item in items]},
+                token=new_token(),
+                operation=f"BatchUpdate {what}",
+            )
+            told = readable(
                 answer, document(answer), "errors", lambda raw: (str(raw[key]), item_error(raw, raw[key]))
             )
-        )
+        except CallsheetError as error:
+            if attempt == 0:
+                raise
+            return failed | {item[key]: error for item in items}
+        failed = {id_: error for id_, error in failed.items() if not _may_pass(error)} | dict(told)
+        items = [item for item in items if _may_pass(failed.get(item[key]))]
+        if not items or attempt == ROUNDS:
+            break
+        _slow_down(server, failed.values())
+        await anyio.sleep(PAUSE * 2**attempt)
     return failed
+
+
+def _may_pass(error: Exception | None) -> bool:
+    return isinstance(error, RateLimited | Unavailable)
+
+
+def _slow_down(server: Server, errors: Iterable[Exception]) -> None:
+    if any(isinstance(error, RateLimited) for error in errors):
+        server.pace.refused(None)

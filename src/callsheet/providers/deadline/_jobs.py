@@ -26,7 +26,7 @@ from callsheet._http._messages import Answer
 from callsheet._models import Job, JobChanges, JobFilter, JobState, NewJob, Position, Slice
 from callsheet._together import together
 from callsheet.abc import Provider, Sweep
-from callsheet.providers.deadline._answers import CHANGED_MEANWHILE, document, readable
+from callsheet.providers.deadline._answers import CHANGED_MEANWHILE, document, done, readable
 from callsheet.providers.deadline._attachments import Uploads
 from callsheet.providers.deadline._batches import get_batch, update_batch
 from callsheet.providers.deadline._creating import Draft, copy_of, draft_of
@@ -299,11 +299,8 @@ class JobCalls(Provider):
         id_ = document(answer).get("jobId")
         if not isinstance(id_, str):
             raise answer.unreadable("no id of the job", path="$.jobId")
-        try:
+        with done(key):
             return await self._appeared(id_)
-        except CallsheetError as error:
-            error.outcome, error.idempotency_key = Outcome.DONE, key
-            raise
 
     async def _appeared(self, id_: str) -> Job:
         """Return a job that was just made, as soon as it can be seen."""
@@ -345,15 +342,16 @@ class JobCalls(Provider):
         items = [{"jobId": id_, **members} for id_ in wanted if _JOB_ID.fullmatch(id_)]
         errors: dict[str, Exception] = {}
         if items:
-            errors |= await update_batch(self._server, "job", "jobId", items, token=new_token())
-        found = dict(zip(wanted, await self.get_jobs(wanted), strict=True))
+            errors |= await update_batch(self._server, "job", "jobId", items)
+        with done():
+            found = dict(zip(wanted, await self.get_jobs(wanted), strict=True))
         gone = {id_ for id_, job in found.items() if job is None}
         errors |= {id_: NotFound(f"there is no job {id_!r}", provider=self.name) for id_ in gone}
         failed = {index: errors[id_] for index, id_ in enumerate(ids) if id_ in errors}
-        done = {index: job for index, id_ in enumerate(ids) if id_ not in errors and (job := found[id_])}
+        changed = {index: job for index, id_ in enumerate(ids) if id_ not in errors and (job := found[id_])}
         if failed:
-            raise _bulk("changed", len(ids), done, failed)
-        return [done[index] for index in range(len(ids))]
+            raise _bulk("changed", len(ids), changed, failed)
+        return [changed[index] for index in range(len(ids))]
 
     async def _change(self, id_: str, members: Mapping[str, Any]) -> Job:
         """Change one job, and return it as it is then."""
@@ -373,7 +371,8 @@ class JobCalls(Provider):
                 if attempt == 3 or CHANGED_MEANWHILE not in error.message:
                     raise
             await anyio.sleep(0.1 * 2**attempt)
-        return await self._known(id_)
+        with done():
+            return await self._known(id_)
 
     async def cancel_job(self, job_id: str) -> Job:
         """Ask for the job to be cancelled, unless it has ended; running tasks are interrupted by and by."""

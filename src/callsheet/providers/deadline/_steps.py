@@ -9,6 +9,7 @@ from callsheet import _checks
 from callsheet._errors import BulkError, InvalidRequest
 from callsheet._http._urls import segment
 from callsheet._models import Job, JobState
+from callsheet.providers.deadline._answers import done
 from callsheet.providers.deadline._batches import get_batch, update_batch
 from callsheet.providers.deadline._jobs import JobCalls
 from callsheet.providers.deadline._server import new_token
@@ -87,9 +88,9 @@ class StepCalls(JobCalls):
         wanted = list(tasks)
         items = [
             {"jobId": id_, "stepId": step_id, "taskId": task_id, "targetRunStatus": target}
-            for step_id, task_id in wanted
+            for step_id, task_id in dict.fromkeys(wanted)
         ]
-        errors = await update_batch(self._server, "task", "taskId", items, token=new_token())
+        errors = await update_batch(self._server, "task", "taskId", items)
         failed = {i: errors[task_id] for i, (_, task_id) in enumerate(wanted) if task_id in errors}
         if failed:
             told = f"{len(failed)} of {len(wanted)} tasks were not changed: {failed[min(failed)]}"
@@ -113,7 +114,8 @@ class StepCalls(JobCalls):
         ]
         if again:
             await self.update_tasks(job, again, "PENDING")
-        return await self._known(self._job_id(job))
+        with done():
+            return await self._known(self._job_id(job))
 
     # -- sessions --------------------------------------------------------------------------------------------
 
