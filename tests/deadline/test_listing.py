@@ -8,11 +8,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from callsheet import Client, InvalidCursor, InvalidRequest, Job, JobState, NotFound, Unsupported
+from callsheet._http._retry import Retry
 from callsheet.abc import JobFilter, Position
-from callsheet.providers.deadline import DeadlineProvider, _jobs
+from callsheet.providers.deadline import DeadlineProvider, _jobs, _pace
+from callsheet.providers.deadline._pace import Pace
 from callsheet.sandbox import Sandbox
 from support import scale
 from support.deadlinehand import ARN, FARM, QUEUE, TEMPLATE
@@ -328,25 +331,61 @@ async def test_a_watched_job_that_vanishes(client: Deadline, sandbox: Sandbox) -
 # -- too much ------------------------------------------------------------------------------------------------
 
 
-async def test_all_tasks_slow_down_together(sandbox: Sandbox) -> None:
+class Clock:
+    """A pace's own time, which goes on only as it is waited for."""
+
+    now = 0.0
+
+    def current_time(self) -> float:
+        """Return the time."""
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        """Let the time pass."""
+        self.now += seconds
+        await anyio.lowlevel.checkpoint()
+
+
+async def test_all_tasks_slow_down_together(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a 429 nobody asks before the time that Deadline named, and every job is still told of."""
     ids = sandbox.act("deadline", "make", number=400)["jobs"]
+    clock, turns, refused = Clock(), list[float](), list[int]()
+    take_turn, refuse, said = Pace.turn, Pace.refused, anyio.Event()
+
+    async def turn(pace: Pace) -> None:
+        await take_turn(pace)
+        turns.append(clock.now)
+
+    def refusal(pace: Pace, retry_after: float | None) -> None:
+        refuse(pace, retry_after)
+        refused.append(len(turns))
+        said.set()
+
     async with Client(DeadlineProvider(FARM, QUEUE)) as client:
+        monkeypatch.setattr(_pace, "anyio", clock)
+        monkeypatch.setattr(Pace, "turn", turn)
+        monkeypatch.setattr(Pace, "refused", refusal)
+        # The pace alone makes everybody wait: a repeat by itself would come at once.
+        monkeypatch.setattr(Retry, "wait", lambda *_: 0.0)
         sandbox.faults.add(
-            "status", path="/2023-10-12/batch-get-job", status=429, retry_after=1, nth=[1, 2, 3, 4]
+            "status", path="/2023-10-12/batch-get-job", status=429, retry_after=20, nth=[1, 2, 3, 4]
         )
-        asked = anyio.current_time()
         found: list[Job | None] = []
 
         async def look() -> None:
             found.extend(await client.jobs.get_many(ids))
 
         async def another() -> None:
-            await anyio.sleep(0.1)
+            await said.wait()
             await client.provider.queue()
-            assert anyio.current_time() - asked >= 1
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(look)
             tasks.start_soon(another)
+    later = turns[refused[0] :]
+    assert len(refused) == 4
+    assert len(turns) == 9
+    assert len(later) >= 5
+    assert min(later) >= 20
+    assert sorted(set(later)) == later
     assert [job.id for job in found if job] == ids
