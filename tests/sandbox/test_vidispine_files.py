@@ -387,6 +387,7 @@ def test_files_are_listed_from_zero(archive: Archive) -> None:
         found += [file["id"] for file in page["file"]]
         cursor = page.get("nextCursor", "")
     assert found == [*ids, elsewhere]
+    assert archive.refused("GET", "/storage/file?cursor=zz")[0] == 400
     assert listed("path=a&number=100") == ids
     assert listed("path=b/*&wildcard=true") == listed("storage=VX-2") == [elsewhere]
     assert listed("sort=size desc,fileId desc&number=2") == [elsewhere, ids[-1]]

@@ -38,7 +38,7 @@ async def list_files(call: Call) -> Reply:
     cursor = call.text("cursor")
     first = call.number("start" if "start" in call.words else "first", 0)
     if cursor:
-        first = 0 if cursor == "*" else int(cursor, 16) if cursor.isalnum() else 0
+        first = place_of(cursor)
     number = call.number("number", 10)
     page = found[first : first + number]
     if call.plain:
@@ -49,6 +49,18 @@ async def list_files(call: Call) -> Reply:
     if cursor and first + number < len(found):
         document["nextCursor"] = f"{first + number:x}"
     return document
+
+
+def place_of(cursor: str) -> int:
+    """Return where a cursor goes on; `*` begins.
+
+    Raises:
+        VidispineError: It is none of this server's.
+    """
+    try:
+        return 0 if cursor == "*" else int(cursor, 16)
+    except ValueError:
+        raise invalid("cursor", "There is no such cursor", cursor) from None
 
 
 def filters(call: Call, storage: str | None) -> Iterator[Callable[[File], bool]]:
