@@ -456,6 +456,11 @@ def test_one_job_can_be_listened_to(archive: Archive, callsheet_sandbox: Sandbox
         {"action": {"http": {}}, "trigger": {"job": {"stop": ""}}},
         {"action": {"http": {"url": "http://x/"}}, "trigger": {"job": {}}},
         {"action": {"http": {"url": "http://x/"}}, "trigger": {"job": {"stop": "", "create": ""}}},
+        {"action": {"http": 7}, "trigger": {"job": {"stop": ""}}},
+        {"action": {"http": {"url": 7}}, "trigger": {"job": {"stop": ""}}},
+        {"action": {"http": {"url": "http://x/", "timeout": "soon"}}, "trigger": {"job": {"stop": ""}}},
+        {"action": {"http": {"url": "http://x/"}}, "trigger": {"job": {"stop": "", "filter": 7}}},
+        {"action": {"http": {"url": "http://x/"}}, "trigger": {"job": 7}},
     ],
 )
 def test_half_a_notification_is_refused(archive: Archive, document: dict[str, Any]) -> None:
@@ -463,6 +468,24 @@ def test_half_a_notification_is_refused(archive: Archive, document: dict[str, An
     status, told = archive.refused("POST", "/job/notification/", json=document)
     assert (status, list(told)) == (400, ["invalidInput"])
     assert archive.get("/job/notification/") == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "document"),
+    [
+        ("/storage", {"method": 7}),
+        ("/storage", {"method": [7]}),
+        ("/task-definition", {"task": 7}),
+        ("/task-definition", {"task": [7]}),
+        ("/storage/VX-1/file", {"path": 7}),
+    ],
+)
+def test_documents_of_another_shape_are_refused(
+    archive: Archive, path: str, document: dict[str, Any]
+) -> None:
+    """What is no list of documents, or no text, is refused as invalid."""
+    status, told = archive.refused("POST", path, json=document)
+    assert (status, list(told)) == (400, ["invalidInput"])
 
 
 # -- who may do what -----------------------------------------------------------------------------------------

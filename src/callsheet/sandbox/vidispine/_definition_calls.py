@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from callsheet.sandbox.vidispine import _answering
 from callsheet.sandbox.vidispine._answering import Reply
 from callsheet.sandbox.vidispine._asking import Call
 from callsheet.sandbox.vidispine._definitions import PLAIN
 from callsheet.sandbox.vidispine._errors import conflict, invalid, not_found
-from callsheet.sandbox.vidispine._values import Document, number
+from callsheet.sandbox.vidispine._values import Document, documents, number
 
 if TYPE_CHECKING:
     from callsheet.sandbox.vidispine._door import Table
@@ -25,7 +25,7 @@ async def list_definitions(call: Call) -> Reply:
 
 async def create_definitions(call: Call) -> Reply:
     """Add definitions."""
-    wanted: Any = (await call.document()).get("task") or []
+    wanted = documents("task", (await call.document()).get("task"))
     made = [call.part.definitions.add(each) for each in wanted]
     for each in made:
         if not call.part.definitions.knows(each["jobType"]):

@@ -77,6 +77,8 @@ async def create_file(call: Call) -> Reply:
     document = await call.document()
     storage = call.request.path_params.get("storage") or document.get("storage") or call.part.storages.default
     path = document.get("path") or None
+    if not isinstance(path, str | None):
+        raise invalid("path", "must be a text")
     call.part.files.check_free(call.part.storages.get(storage)["id"], path)
     file = call.part.files.add(storage, path, state=state_of(document.get("state", "CLOSED")))
     return _answering.text(file.id) if call.plain else write_file(call, file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -124,11 +125,25 @@ def checked(document: Document) -> Document:
     action, trigger = document.get("action"), document.get("trigger")
     if not isinstance(action, dict) or not isinstance(trigger, dict):
         raise invalid("notification", "An action and a trigger are required")
-    if "http" in action and not (action["http"] or {}).get("url"):
-        raise invalid("notification", "An action needs a URL")
-    if "job" in trigger and sum(event in (trigger["job"] or {}) for event in EVENTS) != 1:
+    if "http" in action and not is_call(action["http"]):
+        raise invalid("notification", "An action needs a URL, and numbers for its timeout and retry")
+    if "job" in trigger and not is_trigger(trigger["job"]):
         raise invalid("notification", f"A trigger for jobs is one of {', '.join(EVENTS)}")
     return document
+
+
+def is_call(action: Any) -> bool:
+    """Tell whether somebody can be called so."""
+    if not isinstance(action, dict) or not isinstance(action.get("url"), str) or not action["url"]:
+        return False
+    return all(re.fullmatch(r"\d{1,9}", str(action.get(name) or 0)) for name in ("timeout", "retry"))
+
+
+def is_trigger(trigger: Any) -> bool:
+    """Tell whether it names one event, and a filter that is one."""
+    if not isinstance(trigger, dict) or sum(event in trigger for event in EVENTS) != 1:
+        return False
+    return isinstance(trigger.get("filter") or {}, dict)
 
 
 class Room:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from callsheet.sandbox.vidispine._errors import conflict, invalid, not_found
-from callsheet.sandbox.vidispine._values import Document, fields, flag, number, read_fields, stamp
+from callsheet.sandbox.vidispine._values import Document, documents, fields, flag, number, read_fields, stamp
 
 if TYPE_CHECKING:
     from callsheet.sandbox.vidispine import Vidispine
@@ -75,7 +75,7 @@ class Storages:
             "type": wanted.get("type", before.get("type", "LOCAL")),
             "capacity": capacity,
         }
-        methods = [self.written_method(each) for each in wanted.get("method") or []]
+        methods = [self.written_method(each) for each in documents("method", wanted.get("method"))]
         storage["method"] = methods or before.get("method", [])
         if named := read_fields(wanted.get("metadata")) or read_fields(before.get("metadata")):
             storage["metadata"] = fields(named)

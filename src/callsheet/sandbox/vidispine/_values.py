@@ -8,7 +8,18 @@ from typing import Any
 
 from callsheet.sandbox.vidispine._errors import invalid
 
-__all__ = ["Document", "fields", "flag", "moment", "number", "pairs", "read_fields", "stamp", "whole"]
+__all__ = [
+    "Document",
+    "documents",
+    "fields",
+    "flag",
+    "moment",
+    "number",
+    "pairs",
+    "read_fields",
+    "stamp",
+    "whole",
+]
 
 Document = dict[str, Any]
 
@@ -81,3 +92,15 @@ def _field(each: Any) -> tuple[str, str]:
 
 def _listed(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def documents(name: str, value: Any) -> list[Document]:
+    """Return a list of documents, which may be left out.
+
+    Raises:
+        VidispineError: It is none.
+    """
+    found = value or []
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise invalid(name, "must be a list of documents")
+    return found
