@@ -281,6 +281,27 @@ async def test_files_without_a_place(queue: Uploads, store: Store, shot: Path) -
     assert sorted(data_of(store).values()) == [b"1", b"2", b"bytes", b"scene", b"wood"]
 
 
+async def test_one_root_too_many(
+    queue: Uploads, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files without a place are a root as well: with ten others, nothing is sent."""
+    files, places = [], []
+    for number in range(10):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "a").write_bytes(b"%d" % number)
+        files.append(folder / "a")
+        places.append(FileSystemLocation(name=f"Place {number}", path=str(folder), type="LOCAL"))
+    profile = StorageProfile(storage_profile_id="sp-ten", file_system_locations=tuple(places))
+    monkeypatch.setitem(PROFILES, "storage-profiles/sp-ten", profile)
+    with pytest.raises(InvalidRequest, match="takes 10 roots"):
+        await queue.prepare([*files, File(b"bytes", name="b.txt")], key="k-1", profile="sp-ten")
+    assert store.objects == {}
+    document = await queue.prepare(files, key="k-1", profile="sp-ten")
+    assert document is not None
+    assert len(document["manifests"]) == 10
+
+
 async def chunks() -> AsyncIterator[bytes]:
     """Yield some bytes."""
     yield b"bytes"

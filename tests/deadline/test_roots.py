@@ -58,6 +58,10 @@ def test_too_many_roots() -> None:
     places = Places({f"/{number}": str(number) for number in range(11)})
     with pytest.raises(InvalidRequest, match="11 drives or locations"):
         roots_of([f"/{number}/a" for number in range(11)], places=places)
+    files = [f"/{number}/a" for number in range(10)]
+    assert len(roots_of(files, places=places)) == 10
+    with pytest.raises(InvalidRequest, match="10 drives or locations, and some have no place"):
+        roots_of(files, places=places, spare=1)
     with pytest.raises(InvalidRequest, match="outputs: 101 folders below /a"):
         roots_of([], [f"/a/{number}" for number in range(101)])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from callsheet._errors import AttachError, InvalidRequest, Outcome
@@ -85,7 +86,8 @@ class Uploads:
         collected = [absolute(path) for path in (*references.outputs, *folders)]
         places = await self._places(profile)
         spoken_of = [*inputs.empty, *(absolute(path) for path in references.referenced)]
-        roots = await threads.run(roots_of, inputs.placed, collected, spoken_of, places)
+        look = partial(roots_of, places=places, spare=1 if inputs.loose else 0)
+        roots = await threads.run(look, inputs.placed, collected, spoken_of)
         if not roots and not inputs.loose:
             return None
         await self._send(inputs, roots, threads)

@@ -88,6 +88,8 @@ def roots_of(
     outputs: Iterable[str] = (),
     references: Iterable[str] = (),
     places: Places | None = None,
+    *,
+    spare: int = 0,
 ) -> list[Root]:
     """Return the roots of what a job needs, writes and speaks of, by path.
 
@@ -98,6 +100,7 @@ def roots_of(
         outputs: Folders that the job writes to, whether they are there or not.
         references: Paths that the job speaks of, which decide where the root is.
         places: The locations of the storage profile.
+        spare: Roots that the job has besides.
 
     Raises:
         InvalidRequest: There are more roots, or outputs of one, than Deadline takes.
@@ -115,14 +118,16 @@ def roots_of(
     roots = sorted(
         (group.root() for group in groups.values()), key=lambda root: (root.path, root.location or "")
     )
-    _check(roots)
+    _check(roots, spare)
     return roots
 
 
-def _check(roots: Sequence[Root]) -> None:
-    if len(roots) > MAX_ROOTS:
+def _check(roots: Sequence[Root], spare: int) -> None:
+    if len(roots) + spare > MAX_ROOTS:
+        besides = ", and some have no place of their own" if spare else ""
         raise InvalidRequest(
-            f"files and outputs lie on {len(roots)} drives or locations; Deadline takes {MAX_ROOTS} for a job"
+            f"files and outputs lie on {len(roots)} drives or locations{besides};"
+            f" Deadline takes {MAX_ROOTS} roots for a job"
         )
     for root in roots:
         if len(root.outputs) > MAX_OUTPUTS:
