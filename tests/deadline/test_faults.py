@@ -150,6 +150,7 @@ async def test_changes_that_are_asked_for_again(
         ("*/search/jobs", "[]"),
         ("*/search/jobs", "{}"),
         ("*/search/jobs", '{"jobs": [{"jobId": "job-1"}], "totalResults": 1}'),
+        ("*/search/jobs", '{"jobs": [{"jobId": "job-1", "createdAt": null}], "totalResults": 1}'),
         ("*/search/jobs", '{"jobs": [], "totalResults": 1, "nextItemOffset": 0}'),
         ("*/search/jobs", '{"jobs": [7], "totalResults": 1}'),
         ("*/search/jobs", "<html>"),

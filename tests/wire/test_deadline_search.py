@@ -88,7 +88,10 @@ def test_a_place_narrows_the_time(*, newest_first: bool) -> None:
     place = Place.read(Position(MOMENT.isoformat(), ("job-1",)), newest_first=newest_first)
     wide = JobFilter(created_after=MOMENT - timedelta(1), created_before=MOMENT + timedelta(1))
     if newest_first:
-        expected = [when("GREATER_THAN_EQUAL_TO", MOMENT - timedelta(1)), when("LESS_THAN_EQUAL_TO", MOMENT)]
+        expected = [
+            when("GREATER_THAN_EQUAL_TO", MOMENT - timedelta(1)),
+            when("LESS_THAN_EQUAL_TO", MOMENT + timedelta(microseconds=999)),
+        ]
     else:
         expected = [when("GREATER_THAN_EQUAL_TO", MOMENT), when("LESS_THAN", MOMENT + timedelta(1))]
     assert pushed(wide, place) == expected
@@ -131,6 +134,8 @@ def test_positions_gather_the_ids_of_one_instant() -> None:
     [
         Position("yesterday", ("a",)),
         Position("2026-01-02T03:04:05", ("a",)),
+        Position("9999-12-31T23:59:59.999999+00:00", ("a",)),
+        Position("0001-01-01T00:00:00+23:00", ("a",)),
         Position(MOMENT.isoformat(), ()),
         Position(MOMENT.isoformat(), tuple(map(str, range(10_001)))),
     ],

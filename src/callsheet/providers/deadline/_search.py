@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import attrs
@@ -34,6 +34,9 @@ __all__ = [
 
 WINDOW = 10_000
 """The furthest that Deadline looks into a search."""
+
+WITHIN = timedelta(microseconds=999)
+"""What may be left out of the times that Deadline tells."""
 
 Filter = dict[str, Any]
 MOST = 3
@@ -127,7 +130,8 @@ def _times(wanted: JobFilter, place: Place | None) -> list[Filter]:
     if since is not None:
         filters.append(_when("GREATER_THAN_EQUAL_TO", since))
     if place is not None and place.newest_first and (before is None or place.moment < before):
-        filters.append(_when("LESS_THAN_EQUAL_TO", place.moment))
+        # Deadline tells times to the millisecond, whatever it sorts by; has_passed() knows what was seen.
+        filters.append(_when("LESS_THAN_EQUAL_TO", place.moment + WITHIN))
     elif before is not None:
         filters.append(_when("LESS_THAN", before))
     return filters
@@ -208,9 +212,12 @@ class Place:
         """
         try:
             moment = datetime.fromisoformat(position.key)
-        except ValueError as exc:
+            is_whole = moment.tzinfo is not None and bool(position.ids)
+            moment = moment.astimezone(UTC)
+            moment + WITHIN  # which Deadline is asked for
+        except (ValueError, OverflowError) as exc:
             raise InvalidCursor("cursor: it is damaged") from exc
-        if moment.tzinfo is None or not position.ids:
+        if not is_whole:
             raise InvalidCursor("cursor: it is damaged")
         if len(position.ids) > WINDOW:
             raise InvalidCursor(

@@ -58,7 +58,8 @@ def search_reader(tracker: str) -> Callable[[Mapping[str, Any]], Job]:
     """Return what reads the records of a search, each of which must tell when its job was made."""
 
     def read(raw: Mapping[str, Any]) -> Job:
-        raw["createdAt"]
+        if raw["createdAt"] is None:
+            raise ValueError("a job without createdAt")
         return job_of(raw, tracker=tracker, missing=MISSING)
 
     return read
