@@ -149,12 +149,13 @@ class FileCalls(FarmCalls):
                 if root.input_manifest_path
             ]
         if "output" in roles:
-            actions = chosen(await self._actions(job.id))
+            threads = self._server.threads  # there may be as many as the job has frames
+            actions = await threads.run(chosen, await self._actions(job.id))
             if missing(actions):
                 prefix = await self._storage.manifest_key("")
                 bucket = await self._storage.bucket()
                 listed = await bucket.list(f"{prefix}{self._server.farm}/{self._server.queue}/{job.id}/")
-                actions = filled_in(actions, roots, (one.key for one in listed), prefix)
+                actions = await threads.run(filled_in, actions, roots, [one.key for one in listed], prefix)
             sources += [
                 _Source("output", one.index, one.path, one.hash, one.at)
                 for one in written(actions)

@@ -72,12 +72,14 @@ def _plain(union: Mapping[str, Any]) -> Any:
 
 def why_failed(raw: Mapping[str, Any], state: JobState) -> str | None:
     """Return why the job failed, as far as its own record tells."""
-    said: str | None = raw.get("lifecycleStatusMessage") or None
     lifecycle: str | None = raw.get("lifecycleStatus")
+    if state is not JobState.FAILED and lifecycle != "UPDATE_FAILED":
+        return None
+    said: str | None = raw.get("lifecycleStatusMessage") or None
     if lifecycle in NEVER_MADE:
         return said or lifecycle
     if state is not JobState.FAILED:
-        return said if lifecycle == "UPDATE_FAILED" else None
+        return said
     if raw.get("taskRunStatus") == "NOT_COMPATIBLE":
         return f"no compatible fleet: {said}" if said else "no compatible fleet"
     counts = raw.get("taskRunStatusCounts") or {}
