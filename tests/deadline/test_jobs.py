@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,8 @@ async def test_what_makes_no_sense_is_refused_before_it_is_sent(
         ({}, "template: Deadline makes jobs from one"),
         ({"template": 7}, "template must be"),
         ({"template": "missing.yaml"}, "missing.yaml cannot be read"),
+        ({"template": "x" * 5000}, "cannot be read: File name too long"),
+        ({"template": "~nobody-of-that-name/t.yaml"}, "cannot be read: Could not determine home"),
         ({"template": tmp_path / "empty"}, "no job bundle"),
         ({"template": "{broken"}, "neither JSON nor YAML"),
         ({"template": "a: [\n"}, "neither JSON nor YAML"),
@@ -199,6 +202,27 @@ async def test_what_makes_no_sense_is_refused_before_it_is_sent(
     for given, complaint in cases:
         with raises_for(given, InvalidRequest, match=complaint):
             await client.jobs.create("x", **given)
+    assert sandbox.requests() == []
+
+
+async def test_what_can_be_no_job(client: Deadline, sandbox: Sandbox) -> None:
+    """A text that is no id of a job is one that there is not, whatever is asked of it; nothing is sent."""
+    calls: list[Callable[[str], Awaitable[object]]] = [
+        client.jobs.get,
+        client.jobs.cancel,
+        client.jobs.problem,
+        client.jobs.rerun,
+        client.provider.suspend,
+        client.provider.steps,
+        client.provider.sessions,
+        client.provider.job_members,
+        client.provider.parameter_definitions,
+        lambda id_: client.components.list(id_).first(),
+    ]
+    for id_ in ("job-1", "../x", "a/b", f"job-{171:032X}", f"job-{7:032x}\n"):
+        for call in calls:
+            with raises_for((id_, call), NotFound, match="there is no job"):
+                await call(id_)
     assert sandbox.requests() == []
 
 

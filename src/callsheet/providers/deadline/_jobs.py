@@ -98,6 +98,11 @@ class JobCalls(Provider):
         except Exception as exc:
             raise answer.unreadable(f"a job that cannot be read: {exc!r}") from exc
 
+    def _check_id(self, id_: str) -> None:
+        """Raise `NotFound` if there can be no such job: Deadline would call the request itself wrong."""
+        if not _JOB_ID.fullmatch(id_):
+            raise NotFound(f"there is no job {id_!r}", provider=self.name)
+
     async def _known(self, id_: str) -> Job:
         job = (await self.get_jobs([id_]))[0]
         if job is None:
@@ -355,8 +360,7 @@ class JobCalls(Provider):
 
     async def _change(self, id_: str, members: Mapping[str, Any]) -> Job:
         """Change one job, and return it as it is then."""
-        if not _JOB_ID.fullmatch(id_):
-            raise NotFound(f"there is no job {id_!r}", provider=self.name)
+        self._check_id(id_)
         for attempt in range(4):
             try:
                 await self._server.send(

@@ -207,7 +207,9 @@ class StepCalls(JobCalls):
 
     def _of(self, job: Job | str, *parts: str) -> str:
         """Return the path of something in a job."""
-        return self._server.path("jobs", segment(self._job_id(job), "job"), *parts)
+        id_ = self._job_id(job)
+        self._check_id(id_)
+        return self._server.path("jobs", id_, *parts)
 
 
 def _told(step: DeadlineStep, task: DeadlineTask, action: DeadlineSessionAction | None) -> str:

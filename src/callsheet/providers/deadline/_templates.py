@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 
 from callsheet._errors import ConfigError, InvalidRequest
+from callsheet._redaction import excerpt
 
 __all__ = ["Bundle", "References", "Template", "encode_parameters", "read_bundle"]
 
@@ -136,8 +137,13 @@ def read_bundle(given: Any) -> Bundle:
         return Bundle(_template(given, "template"))
     if not isinstance(given, str | os.PathLike):
         raise InvalidRequest(f"template must be a mapping, a text or a path, not {type(given).__name__}")
-    path = Path(given).expanduser()
-    if path.is_dir():
+    try:
+        path = Path(given).expanduser()
+        is_folder = path.is_dir()
+    except (OSError, RuntimeError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else exc
+        raise InvalidRequest(f"template: {excerpt(str(given))} cannot be read: {why}") from exc
+    if is_folder:
         return _bundle(path)
     return Bundle(_template(_text(path), str(path)))
 
