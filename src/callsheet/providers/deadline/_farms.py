@@ -132,8 +132,8 @@ class FarmCalls(StepCalls):
     async def allows(self, job_id: str, action: Action, user: str) -> bool:
         """Tell whether the user may do that, as a member of the job, or as who made it.
 
-        This is what Deadline's members say. What AWS's own policies allow besides is known to nobody before
-        it is tried; nobody can delete a job.
+        This is what the job's own members say. Members of the queue or the farm, who is in a group, and what
+        AWS's policies allow are not looked into; nobody can delete a job.
 
         Raises:
             NotFound: There is no such job.
