@@ -445,6 +445,7 @@ class DeadlineRig(Rig):
         cache = {"XDG_CACHE_HOME": str(self.folder / "cache")}
         self._stack.enter_context(deadlinehand.environment({**self.sandbox.environment, **cache}))
         deadlinehand.quiet_farm(self.sandbox)
+        self.sandbox.clock.freeze()  # a job is made in one instant; others are seconds apart
         self.hand = await self._stack.enter_async_context(Client(deadlinehand.HandProvider(self.sandbox)))
         return self
 
