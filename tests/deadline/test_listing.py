@@ -14,7 +14,7 @@ import pytest
 from callsheet import Client, InvalidCursor, InvalidRequest, Job, JobState, NotFound, Unsupported
 from callsheet._http._retry import Retry
 from callsheet.abc import JobFilter, Position
-from callsheet.providers.deadline import DeadlineProvider, _jobs, _pace
+from callsheet.providers.deadline import DeadlineProvider, _finding, _pace
 from callsheet.providers.deadline._pace import Pace
 from callsheet.sandbox import Sandbox
 from support import scale
@@ -210,7 +210,7 @@ async def test_a_count_beyond_the_window(
     client: Deadline, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More jobs than Deadline counts at once are counted by spans of their creation, exactly."""
-    monkeypatch.setattr(_jobs, "WINDOW", 20)
+    monkeypatch.setattr(_finding, "WINDOW", 20)
     sandbox.clock.freeze()
     for number in (5, 12, 1, 19, 7):
         sandbox.act("deadline", "make", number=number)
