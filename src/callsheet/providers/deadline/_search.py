@@ -213,8 +213,7 @@ class Place:
         try:
             moment = datetime.fromisoformat(position.key)
             is_whole = moment.tzinfo is not None and bool(position.ids)
-            moment = moment.astimezone(UTC)
-            moment + WITHIN  # which Deadline is asked for
+            moment = (moment.astimezone(UTC) + WITHIN) - WITHIN  # there must be room for what is asked for
         except (ValueError, OverflowError) as exc:
             raise InvalidCursor("cursor: it is damaged") from exc
         if not is_whole:
