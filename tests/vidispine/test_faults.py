@@ -46,8 +46,8 @@ def still(sandbox: Sandbox) -> None:
 
 
 def patient(sandbox: Sandbox, **options: Any) -> Vidispine:
-    """Return a client that gives up after three seconds."""
-    provider = VidispineProvider(sandbox.url, user="admin", password="admin", timeout=3.0, **options)
+    """Return a client that tries as often as others, with hardly a pause."""
+    provider = VidispineProvider(sandbox.url, user="admin", password="admin", **options)
     provider._server.http.options = attrs.evolve(provider._server.http.options, retry=QUICK)
     return Client(provider)
 
