@@ -93,6 +93,9 @@ async def create(
     item: str | None = None,
     attribute: _values.Attributes = (),
     file: tuple[Path, ...] = (),
+    template: Path | None = None,
+    parameter: _values.Attributes = (),
+    output: tuple[Path, ...] = (),
     idempotency_key: str | None = None,
     shown: Shown = SHOWN,
 ) -> None:
@@ -108,6 +111,9 @@ async def create(
         item: The asset that it works on.
         attribute: Data of your own, NAME=VALUE; may be repeated. A VALUE that is JSON is taken as such.
         file: A file that belongs to it from the start; may be repeated.
+        template: What a tracker that runs jobs is to do: a template's file, or a job bundle's folder.
+        parameter: A value for a parameter of the template, NAME=VALUE; may be repeated.
+        output: A folder whose new files it collects; may be repeated.
         idempotency_key: Repeating the command with the same key makes no second job.
     """
     async with shown.client() as client:
@@ -121,6 +127,9 @@ async def create(
             item=item,
             attributes=_values.attributes(attribute) or None,
             files=file,
+            template=template,
+            parameters=_values.texts(parameter) or None,
+            outputs=output,
             idempotency_key=idempotency_key,
         )
     write_jobs([job], shown)

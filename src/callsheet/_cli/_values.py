@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeAlias
 
@@ -12,7 +12,7 @@ from cyclopts import Parameter, Token
 
 from callsheet import InvalidRequest
 
-__all__ = ["Attributes", "Moment", "Share", "attributes", "moment", "share"]
+__all__ = ["Attributes", "Moment", "Share", "attributes", "moment", "share", "texts"]
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -40,15 +40,22 @@ def share(text: str) -> float:
     return value
 
 
-def attributes(texts: Sequence[str]) -> dict[str, Any]:
+def attributes(pairs: Sequence[str]) -> dict[str, Any]:
     """Read `NAME=VALUE` pairs; a value that is JSON is taken as such, any other as text."""
-    found = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
+    return {name: _json(value) for name, value in _split(pairs, "attribute")}
+
+
+def texts(pairs: Sequence[str]) -> dict[str, str]:
+    """Read `NAME=VALUE` pairs of parameters, whose template says what the values are."""
+    return dict(_split(pairs, "parameter"))
+
+
+def _split(pairs: Sequence[str], what: str) -> Iterator[tuple[str, str]]:
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
         if not (name and equals):
-            raise InvalidRequest(f"{text!r} is no attribute; write NAME=VALUE")
-        found[name] = _json(value)
-    return found
+            raise InvalidRequest(f"{pair!r} is no {what}; write NAME=VALUE")
+        yield name, value
 
 
 def _json(text: str) -> Any:
