@@ -277,7 +277,7 @@ class Provider(ABC):
             seen |= dict(zip(batch, await self.get_jobs(batch), strict=True))
         return Sweep(seen)
 
-    def listen(self, wake: Callable[[], None]) -> None:
+    def listen(self, wake: Callable[[], None]) -> None:  # noqa: B027 - nothing to do is right for most
         """Call `wake` from now on, whenever something tells that a sweep before its time is worth while.
 
         Trackers that can call us, or be listened to, override this; of a bound method keep a weak reference.
