@@ -183,7 +183,7 @@ class DeadlineProvider(FileCalls):
         except InvalidRequest as exc:
             raise ConfigError(str(exc)) from None
         self._adapts, self._seen = watch_interval is None, 0
-        self.watch_interval = OFTEN if watch_interval is None else watch_interval
+        self.watch_interval: float = OFTEN if watch_interval is None else watch_interval
         self._user = user or ""
         self._reruns = OrderedDict()
         self._listed = OrderedDict()

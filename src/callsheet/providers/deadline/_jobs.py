@@ -56,6 +56,7 @@ class JobCalls(FindCalls):
     _seen: int
     _uploads: Uploads
     _reruns: OrderedDict[tuple[str, str], Draft]
+    watch_interval: float
 
     # -- reading ---------------------------------------------------------------------------------------------
 

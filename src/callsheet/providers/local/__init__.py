@@ -108,7 +108,7 @@ class LocalProvider(Provider):
         if not callable(policy):
             raise ConfigError(f"policy must be a function, not {policy!r}")
         self.directory: Path = Path(directory).expanduser().resolve()
-        self.watch_interval = _positive(watch_interval, "watch_interval")
+        self.watch_interval: float = _positive(watch_interval, "watch_interval")
         self.progress_interval: float = 0.25
         self._user = user
         self._timeout = _positive(timeout, "timeout")

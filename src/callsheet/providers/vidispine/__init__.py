@@ -175,7 +175,7 @@ class VidispineProvider(MoreCalls, PolicyCalls):
         self._include_steps = include_steps
         self._policy = policy or ItemPolicy()
         self._hints = Hints()
-        self.watch_interval = _seconds(watch_interval)
+        self.watch_interval: float = _seconds(watch_interval)
         self._owns = True
 
     @classmethod

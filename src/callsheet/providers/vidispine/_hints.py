@@ -21,7 +21,7 @@ class Hints:
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count: int = 0
         self._numbers: OrderedDict[str, int] = OrderedDict()
         self._listeners: list[ref[Callable[[], None]]] = []
 

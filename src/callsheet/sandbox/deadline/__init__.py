@@ -70,15 +70,15 @@ class Deadline:
     service = "deadline.amazonaws.com"
     farm_id = FARM
     queue_id = QUEUE
-    keys = ACCESS_KEY, SECRET_KEY
+    keys: tuple[str, str] = (ACCESS_KEY, SECRET_KEY)
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.s3 = world.s3
+        self.s3: str = world.s3
         # Several sandboxes may share an S3 server.
-        self.root_prefix = f"deadline-{uuid.uuid4().hex[:8]}"
+        self.root_prefix: str = f"deadline-{uuid.uuid4().hex[:8]}"
         seed = world.settings.seed
-        self.chance = random.Random(seed)  # noqa: S311 - repeatable by design
+        self.chance: random.Random = random.Random(seed)  # noqa: S311 - repeatable by design
         self.workers = 4
         self.pick_up_seconds: float = 1
         self.start_seconds: float = 1
@@ -95,7 +95,7 @@ class Deadline:
         self.temporary_keys: dict[str, Key] = {}
         self.tokens: dict[tuple[str, str, str], Kept] = {}
         self.outputs: Outputs = Outputs(self)
-        self.flushing = anyio.Lock()
+        self.flushing: anyio.Lock = anyio.Lock()
         self.pace: Pace = Pace(self)
         self.statuses: Statuses = Statuses(self)
         self.fleet: Fleet = Fleet(self)

@@ -91,7 +91,7 @@ class Jobs:
     def __init__(self, part: Vidispine) -> None:
         self.by_id: dict[str, Job] = {}
         self.aliases: dict[str, str] = {}
-        self.task_ids = itertools.count(901)
+        self.task_ids: itertools.count[int] = itertools.count(901)
         self._part = part
 
     def get(self, identity: str) -> Job:
