@@ -11,11 +11,12 @@ from typing import Any
 
 import attrs
 
-from callsheet._errors import InvalidRequest
+from callsheet._errors import ConfigError, InvalidRequest
 from callsheet._models import Job, JobChanges, JobFilter, JobState, NewJob
 
 __all__ = [
     "MAX_TEXT",
+    "interval",
     "job_changes",
     "job_filter",
     "job_id",
@@ -99,6 +100,14 @@ def seconds(value: Any, field: str, *, low: float = 0.0) -> float:
     if not known or not low <= value <= sys.float_info.max:  # false for NaN, too
         raise InvalidRequest(f"{field} must be a number of seconds from {low:g} up, not {value!r}")
     return float(value)
+
+
+def interval(value: Any, setting: str) -> float:
+    """Return the seconds of a setting that says how often something is done."""
+    try:
+        return seconds(value, setting, low=0.001)
+    except InvalidRequest as exc:
+        raise ConfigError(str(exc)) from None
 
 
 def moment(value: Any, field: str) -> datetime | None:

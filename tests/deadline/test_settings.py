@@ -206,3 +206,10 @@ async def test_a_closed_client_says_so(sandbox: Sandbox) -> None:
     await provider.aclose()
     async with Client(provider) as client:
         assert await client.jobs.count() == 0
+
+
+@pytest.mark.parametrize("interval", [0, -1.0, float("nan"), "often"])
+def test_an_interval_of_no_use(interval: Any) -> None:
+    """How often to look must be a number of seconds."""
+    with pytest.raises(ConfigError, match="watch_interval"):
+        DeadlineProvider(FARM, QUEUE, watch_interval=interval)

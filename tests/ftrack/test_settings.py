@@ -39,6 +39,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"server_timezone": "Mars/Base"}, "server_timezone"),
         ({"server_timezone": "../etc/passwd"}, "server_timezone"),
         ({"timeout": 0}, "timeout"),
+        ({"watch_interval": 0}, "watch_interval"),
         ({"connections": 0}, "connections"),
         ({"proxy": "nope"}, "proxy"),
         ({"verify": 7}, "verify"),

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import anyio
 
+from callsheet import _checks
 from callsheet._aws import Aws
 from callsheet._errors import ConfigError, InvalidRequest, Unsupported
 from callsheet._http._options import HttpOptions
@@ -183,7 +184,8 @@ class DeadlineProvider(FileCalls):
         except InvalidRequest as exc:
             raise ConfigError(str(exc)) from None
         self._adapts, self._seen = watch_interval is None, 0
-        self.watch_interval: float = OFTEN if watch_interval is None else watch_interval
+        often = OFTEN if watch_interval is None else watch_interval
+        self.watch_interval: float = _checks.interval(often, "watch_interval")
         self._user = user or ""
         self._reruns = OrderedDict()
         self._listed = OrderedDict()

@@ -16,6 +16,7 @@ from datetime import tzinfo
 from typing import Any, ClassVar, Self, overload
 from zoneinfo import ZoneInfo
 
+from callsheet import _checks
 from callsheet._errors import ConfigError, InvalidRequest
 from callsheet._http._options import HttpOptions
 from callsheet._models import Component, Job, Location, Transport
@@ -123,7 +124,7 @@ class FtrackProvider(TrackingCalls):
             self._server = Server(url, user=login, api_key=Secret(key), options=options, zone=zone)
         except InvalidRequest as exc:
             raise ConfigError(f"user or api_key: {exc}") from None
-        self.watch_interval = watch_interval
+        self.watch_interval: float = _checks.interval(watch_interval, "watch_interval")
         self._user = login
         self._owns = True
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self, overload
 
 from callsheet import _checks
-from callsheet._errors import ConfigError, InvalidRequest
+from callsheet._errors import ConfigError
 from callsheet._http._options import HttpOptions
 from callsheet._models import Component, Job, Location, Transport
 from callsheet._redaction import Secret
@@ -175,7 +175,7 @@ class VidispineProvider(MoreCalls, PolicyCalls):
         self._include_steps = include_steps
         self._policy = policy or ItemPolicy()
         self._hints = Hints()
-        self.watch_interval: float = _seconds(watch_interval)
+        self.watch_interval: float = _checks.interval(watch_interval, "watch_interval")
         self._owns = True
 
     @classmethod
@@ -253,13 +253,6 @@ def _setting(value: str | None, name: str, variable: str) -> str:
     if not isinstance(found, str) or not found.strip():
         raise ConfigError(f"{name}: give {name}=, or set {variable}" if variable else f"{name}: it is empty")
     return found
-
-
-def _seconds(value: object) -> float:
-    try:
-        return _checks.seconds(value, "watch_interval", low=0.001)
-    except InvalidRequest as exc:
-        raise ConfigError(str(exc)) from None
 
 
 def _one_of(value: Any, name: str, words: tuple[str, ...]) -> Any:
