@@ -267,9 +267,10 @@ class FaultServer:
     ) -> None:
         self.ending.set()
         self._shut(self._listener)
+        self._listener.close()
         self._accepting.join()
         for connection in self._sockets:
-            self._shut(connection)
+            self._shut(connection)  # closed by its own thread, which may be using it
         for thread in self._threads:
             thread.join()
         if self._failures and error is None:
@@ -305,7 +306,6 @@ class FaultServer:
     def _shut(connection: socket.socket) -> None:
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
-        connection.close()
 
 
 def answer(
