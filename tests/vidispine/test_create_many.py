@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from callsheet import BulkError, Client, NewJob, Outcome
+from callsheet import BulkError, Client, Denied, Job, JobState, NewJob, Outcome, TransportError, Unavailable
 from callsheet.providers.vidispine import VidispineProvider
-
-pytestmark = pytest.mark.anyio
+from callsheet.providers.vidispine._jobs import _outcome
 
 
 async def test_a_file_that_is_missing_fails_alone(client: Client[VidispineProvider], tmp_path: Path) -> None:
@@ -36,3 +35,21 @@ async def test_files_that_are_all_missing_make_nothing(
     assert sorted(caught.value.failed) == [0, 1]
     assert caught.value.outcome is Outcome.NOT_DONE
     assert await client.jobs.count() == 0
+
+
+def test_what_many_have_come_to() -> None:
+    """One of which nobody knows what became of it makes the whole unknown, also where others were done."""
+    job = Job(
+        id="VX-1",
+        tracker="vidispine+http://x",
+        name="a",
+        state=JobState.QUEUED,
+        vendor_state="READY",
+        ended=False,
+    )
+    refused, lost = Denied("no", outcome=Outcome.NOT_DONE), TransportError("cut", outcome=Outcome.UNKNOWN)
+    seen = Unavailable("not seen", outcome=Outcome.DONE)
+    assert _outcome([job], [refused]) is Outcome.DONE
+    assert _outcome([job], [refused, lost]) is Outcome.UNKNOWN
+    assert _outcome([], [refused, seen]) is Outcome.DONE
+    assert _outcome([], [refused, FileNotFoundError("a")]) is Outcome.NOT_DONE

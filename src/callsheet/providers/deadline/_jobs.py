@@ -283,7 +283,9 @@ def _members(changes: JobChanges) -> dict[str, Any]:
 def _bulk(what: str, number: int, done: Mapping[int, Job], failed: Mapping[int, Exception]) -> BulkError:
     outcomes = {error.outcome for error in failed.values() if isinstance(error, CallsheetError)}
     first = min(failed)
-    outcome = Outcome.UNKNOWN if Outcome.UNKNOWN in outcomes else Outcome.DONE if done else Outcome.NOT_DONE
+    outcome = Outcome.DONE if done or Outcome.DONE in outcomes else Outcome.NOT_DONE
+    if Outcome.UNKNOWN in outcomes:
+        outcome = Outcome.UNKNOWN
     return BulkError(
         f"{len(failed)} of {number} jobs were not {what}: {failed[first]}",
         done=[done[index] for index in sorted(done)],

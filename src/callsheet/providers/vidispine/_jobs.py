@@ -250,7 +250,7 @@ def _id_in(answer: Answer) -> str:
 
 def _outcome(done: Sequence[Job], errors: Iterable[Exception]) -> Outcome:
     """Return what happened, all in all, where some of many failed."""
-    if done:
-        return Outcome.DONE
     told = {error.outcome for error in errors if isinstance(error, CallsheetError)}
-    return next((one for one in (Outcome.DONE, Outcome.UNKNOWN) if one in told), Outcome.NOT_DONE)
+    if Outcome.UNKNOWN in told:
+        return Outcome.UNKNOWN
+    return Outcome.DONE if done or Outcome.DONE in told else Outcome.NOT_DONE
