@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import anyio
 
-from callsheet._errors import CallsheetError
-
 __all__ = ["together"]
 
 
@@ -18,7 +16,7 @@ async def together(jobs: Iterable[Callable[[], Awaitable[None]]]) -> None:
     async def run(job: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
         try:
             await job()
-        except (CallsheetError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - raised below, outside the group
             errors.append(error)
             scope.cancel()
 

@@ -96,7 +96,7 @@ def look(path: str) -> Stamp:
         OSError: It cannot be looked at.
     """
     # Making a Path of each of many files would cost as much as the look.
-    return Stamp.of(os.stat(path))  # noqa: PTH116
+    return Stamp.of(os.stat(path))  # noqa: PTH116 - for speed
 
 
 def hash_file(path: str, is_stopped: Callable[[], bool] = lambda: False) -> Hashed:

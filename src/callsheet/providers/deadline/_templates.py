@@ -243,7 +243,7 @@ def _yaml(text: str) -> Any:
         raise ConfigError("yaml is missing; run: pip install 'callsheet[deadline]'") from exc
     try:
         # Both loaders are safe ones; the one in C is not everywhere.
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both safe
     except yaml.YAMLError as exc:
         raise ValueError(str(exc)) from exc
 

@@ -579,7 +579,7 @@ def _structure(kind: type) -> Callable[[Any, Any], Any]:
         for name in attrs.fields_dict(kind)
     }
     # What cattrs asks of a class is more than it can say in types.
-    made: Callable[[Any, Any], Any] = make_dict_structure_fn(cast("Any", kind), _converter, **fields)  # type: ignore[arg-type]
+    made: Callable[[Any, Any], Any] = make_dict_structure_fn(cast("Any", kind), _converter, **fields)  # type: ignore[arg-type]  # any attrs class
     return lambda value, _: made({name: part for name, part in value.items() if part is not None}, _)
 
 

@@ -251,9 +251,9 @@ def listed_of(answer: Answer, *, tracker: str, steps: bool, metadata: bool) -> L
     jobs: list[Job] = []
     try:
         for row in rows:
-            jobs.append(job_of(row, tracker=tracker, steps=steps, metadata=metadata))  # noqa: PERF401 - see below
+            job = job_of(row, tracker=tracker, steps=steps, metadata=metadata)
+            jobs.append(job)  # one by one, as the error tells how far it came
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
-        # The error tells how far it came.
         raise answer.unreadable(f"a job that cannot be read ({exc!r})", path=f"$.job[{len(jobs)}]") from exc
     return Listed(jobs, hits)
 
