@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import nullcontext
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +286,50 @@ async def test_closing_the_pool_ends_what_is_under_way() -> None:
         assert failures == ["ReadError"] * 3
         await open_body.aclose()
         assert (pool.busy, pool.idle) == (0, 0)
+
+
+@pytest.mark.parametrize("end", ["cancelled", "reset"])
+async def test_body_not_sent_to_its_end_is_closed(end: str) -> None:
+    """A body's generator has run its cleanup when its request is over, however that ended."""
+    cleaned: list[bool] = []
+
+    class Endless(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            try:
+                for number in count():
+                    if end == "cancelled" and number == 3:
+                        tasks.cancel_scope.cancel()
+                    yield b"x" * 1024
+            finally:
+                await anyio.lowlevel.checkpoint()
+                cleaned.append(True)
+
+    async def send() -> None:
+        headers = {"host": f"127.0.0.1:{server.port}", "content-length": "9" * 12}
+        sent = httpx.Request("POST", server.url, headers=headers, stream=Endless())
+        try:
+            with (
+                pytest.raises((httpx.ReadError, httpx.RemoteProtocolError))
+                if end == "reset"
+                else nullcontext()
+            ):
+                await pool.handle_async_request(sent)
+        finally:
+            assert cleaned == [True]
+
+    def play(line: Line) -> None:
+        line.head()
+        if end == "reset":
+            line.reset()
+        line.hang()
+
+    with FaultServer(play) as server:
+        pool = Pool(HttpOptions())
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(send)
+        assert (tasks.cancel_scope.cancelled_caught, cleaned) == (end == "cancelled", [True])
+        assert (pool.busy, pool.idle) == (0, 0)
+        await pool.aclose()
 
 
 async def test_tls_with_an_authority_of_our_own(authority: Authority, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import ClassVar, Self
@@ -80,7 +80,7 @@ class Pool(httpx.AsyncBaseTransport):
             with _httpcore:
                 connection = await self._connection(request)
                 connection.network.begin(request.extensions.get("callsheet.trail") or Trail())
-                answer = await connection.http.handle_async_request(_core_request(request))
+                answer = await _exchange(connection.http, request)
             return httpx.Response(
                 answer.status,
                 headers=answer.headers,
@@ -255,15 +255,27 @@ class PoolBody(httpx.AsyncByteStream):
         return whole and network.ended_clean(self._method, self._answer.status, self._answer.headers)
 
 
-def _core_request(request: httpx.Request) -> httpcore.Request:
+async def _exchange(http: httpcore.AsyncConnectionInterface, request: httpx.Request) -> httpcore.Response:
+    assert isinstance(request.stream, httpx.AsyncByteStream)
+    body = aiter(request.stream)
     url = request.url
-    return httpcore.Request(
-        method=request.method,
-        url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-        headers=request.headers.raw,
-        content=request.stream,
-        extensions=request.extensions,
-    )
+    try:
+        return await http.handle_async_request(
+            httpcore.Request(
+                method=request.method,
+                url=httpcore.URL(
+                    scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+                ),
+                headers=request.headers.raw,
+                content=body,
+                extensions=request.extensions,
+            )
+        )
+    finally:
+        # httpcore drops a body half way when sending fails, and trio warns of a generator that is dropped.
+        if isinstance(body, AsyncGenerator):
+            with anyio.CancelScope(shield=True):
+                await body.aclose()
 
 
 _ours: ContextVar[bool] = ContextVar("callsheet_request", default=False)
