@@ -3,9 +3,9 @@
     export VIDISPINE_URL=https://vidispine.example.com VIDISPINE_USER=admin VIDISPINE_PASSWORD=...
     python examples/follow_import.py A001.mov A002.mov [--every SECONDS]
 
-To try it without Vidispine: `eval "$(callsheet sandbox --port 8300 | sed /ready/q)"`, or the lines that
-`callsheet sandbox` prints. Interrupting it leaves the jobs running; a large file that was cut off on the way
-goes on when the same command is run again.
+To try it without Vidispine, run `callsheet sandbox` beside it, and set the variables that it prints.
+Interrupting it leaves the jobs running; a large file that was cut off on the way goes on when the same
+command is run again.
 """
 
 from __future__ import annotations

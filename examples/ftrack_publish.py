@@ -3,8 +3,8 @@
     export FTRACK_SERVER=https://studio.ftrackapp.com FTRACK_API_USER=jane FTRACK_API_KEY=...
     python examples/ftrack_publish.py shot.mov 'beauty.%04d.exr:1001-1100'
 
-To try it without ftrack: `eval "$(callsheet sandbox --port 8300 | sed /ready/q)"`, or the lines that
-`callsheet sandbox` prints. A file that was cut off on the way continues when the same command is run again.
+To try it without ftrack, run `callsheet sandbox` beside it, and set the variables that it prints. A file
+that was cut off on the way continues when the same command is run again.
 """
 
 from __future__ import annotations
