@@ -60,6 +60,13 @@ async def test_an_object_comes_back_as_it_went(bucket: Bucket, store: Store) -> 
     assert caught.value.code == "NoSuchKey"
 
 
+@pytest.mark.parametrize("data", [b'{"path":"<Error>.tx"}', b"<Errors/>", b"a <Error>"])
+async def test_an_object_that_speaks_of_errors(bucket: Bucket, store: Store, data: bytes) -> None:
+    """Bytes that only mention an error are an object like any other."""
+    store.objects["a"] = data
+    assert await bucket.get("a", limit=100) == (data, {})
+
+
 @pytest.mark.parametrize("key", ["", ".", "a/../b", "a/."])
 async def test_a_name_that_no_url_can_have(bucket: Bucket, store: Store, key: str) -> None:
     """A key that would lead elsewhere is refused before any request."""
@@ -142,12 +149,14 @@ async def test_trouble_that_passes(bucket: Bucket, store: Store, status: int) ->
     assert len(store.calls) == 2
 
 
-async def test_an_error_with_status_200(bucket: Bucket, store: Store) -> None:
+@pytest.mark.parametrize("blanks", ["", " \n" * 500])
+async def test_an_error_with_status_200(bucket: Bucket, store: Store, blanks: str) -> None:
     """Completing an upload can fail after its answer has begun; that is tried again, too."""
     upload = await bucket.begin("a")
     e_tag = await bucket.put_part("a", upload, 1, body_of(b"part"))
-    late = answered(said("<Error><Code>InternalError</Code><Message>late</Message></Error>"))
-    store.strike("COMPLETE", late)
+    xml = "<Error><Code>InternalError</Code><Message>late</Message></Error>"
+    late = answered(said(blanks + xml))
+    store.strike("COMPLETE", answered(answer(200, (blanks + xml).encode())), late)
     assert await bucket.complete("a", upload, {1: e_tag}) is True
     assert store.objects == {"a": b"part"}
     store.strike("COMPLETE", *[late] * 5)

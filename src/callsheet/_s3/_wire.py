@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -35,6 +36,9 @@ _KINDS: Mapping[str, type[ResponseError]] = {
 
 _META = "x-amz-meta-"
 
+# While it still works on an answer, S3 sends blanks. Manifests may tell of files that are called "<Error".
+_LATE_ERROR = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<Error\b")
+
 
 @attrs.frozen
 class Found:
@@ -65,7 +69,7 @@ class Part:
 
 def read_error(answer: Answer) -> CallsheetError | None:
     """Return the error in an answer, of whatever status: some come with 200."""
-    if answer.status < 300 and b"<Error" not in answer.body[:200]:
+    if answer.status < 300 and not _LATE_ERROR.match(answer.body):
         return None
     code = message = None
     if answer.body.lstrip()[:1] == b"<":
@@ -169,7 +173,7 @@ def _parsed(answer: Answer) -> ElementTree.Element:
         raise answer.unreadable("XML that declares entities")
     try:
         # No declaration is let through, so there is nothing that could expand or lead elsewhere.
-        return ElementTree.fromstring(answer.body)  # noqa: S314 - it declares nothing
+        return ElementTree.fromstring(answer.body.strip())  # noqa: S314 - it declares nothing
     except ElementTree.ParseError as exc:
         raise answer.unreadable(f"XML that cannot be read ({exc})") from None
 
