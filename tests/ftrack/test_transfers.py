@@ -732,11 +732,13 @@ async def test_a_listing_whose_last_item_vanishes(client: Client[FtrackProvider]
 
 
 async def test_deleting_a_job_with_components(client: Client[FtrackProvider]) -> None:
-    """Only callsheet's own components that no other job has go with a job."""
+    """Only callsheet's own components that no other job and no version has go with a job."""
     one, other = await client.jobs.create("one"), await client.jobs.create("other")
     (own,) = await client.jobs.attach(one, [File(b"own", name="own")])
     (shared,) = await client.jobs.attach(one, [File(b"shared", name="shared")])
     await client.jobs.attach(other, [shared])
+    (published,) = await client.jobs.attach(one, [File(b"published", name="published")])
+    await client.provider.call(ftrack.update("FileComponent", published.id, {"version_id": "v-1"}))
     theirs = str(uuid.uuid4())
     await client.provider.call(
         ftrack.create("FileComponent", {"id": theirs, "name": "theirs"}),
@@ -744,7 +746,7 @@ async def test_deleting_a_job_with_components(client: Client[FtrackProvider]) ->
     )
     await client.jobs.delete(one)
     left = {part.id for part in await client.components.list().collect()}
-    assert left == {shared.id, theirs}
+    assert left == {shared.id, published.id, theirs}
     assert [part.id for part in await client.components.list(other).collect()] == [shared.id]
     with pytest.raises(NotFound, match=own.id):
         await client.components.get(own)

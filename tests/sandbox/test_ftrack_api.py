@@ -271,8 +271,9 @@ def test_a_sequence_is_made_in_one_batch(studio: Studio) -> None:
             "__entity_type__": "SequenceComponent",
             "id": "s-1",
             "system_type": "sequence",
+            "version_id": None,
             "padding": 4,
-            "members": [{**each, "system_type": "file"} for each in members(*frames)],
+            "members": [{**each, "system_type": "file", "version_id": None} for each in members(*frames)],
         }
     ]
     studio.update("SequenceComponent", "s-1", members=members("f-2", "f-0"))

@@ -156,7 +156,7 @@ def test_projections_follow_paths(studio: Studio, jobs: list[str]) -> None:
     """Paths lead through references and collections; keys and concrete types come along; null stays null."""
     expression = "select status, user.username, job_components.component.name from Job where id in (j-3, j-6)"
     jane = studio.values("select id from User where username is jane")[0]
-    component = reference("FileComponent", id="c-2", system_type="file", name="plate2")
+    component = reference("FileComponent", id="c-2", system_type="file", version_id=None, name="plate2")
     link = reference("JobComponent", component_id="c-2", job_id="j-3", component=component)
     assert studio.query(expression) == [
         reference(
@@ -174,7 +174,7 @@ def test_without_projections_a_schema_says_what_comes(studio: Studio, jobs: list
     """A query without `select` answers the type's default projections."""
     assert studio.query("Job where id is j-1") == [reference("Job", id="j-1")]
     assert studio.query("FileComponent where id is c-1") == [
-        reference("FileComponent", id="c-1", system_type="file")
+        reference("FileComponent", id="c-1", system_type="file", version_id=None)
     ]
 
 

@@ -36,7 +36,7 @@ JOB = ("id", "type", "status", "data", "created_at", "finished_at", "user_id", "
 """What is asked for of a job."""
 
 COMPONENT = (
-    *("id", "name", "file_type", "size", "system_type", "container_id"),
+    *("id", "name", "file_type", "size", "system_type", "container_id", "version_id"),
     *("component_locations.location_id", "component_locations.resource_identifier"),
     *("metadata.key", "metadata.value"),
 )

@@ -153,12 +153,13 @@ def _component(name: str, system_type: str, *more: Attribute) -> EntityType:
         _plain("size", "integer", default=0),
         _text("system_type", preset=system_type),
         *_link("container", "ContainerComponent"),
+        _text("version_id", format="foreign_key"),
         _many("component_locations", "ComponentLocation", "component_id"),
         _metadata(),
         *more,
         table="Component",
         default_projections=("id", "system_type"),
-        system_projections=("system_type",),
+        system_projections=("system_type", "version_id"),
     )
 
 
