@@ -210,6 +210,30 @@ async def test_trouble_while_a_job_is_changed(
     assert sandbox.faults.struck() == 1
 
 
+@pytest.mark.parametrize("what", ["notification", "task-definition"])
+async def test_a_removal_whose_answer_is_lost(client: Vidispine, sandbox: Sandbox, what: str) -> None:
+    """If the answer to a removal was lost, and nothing is there the next time, it was removed."""
+    provider = client.provider
+    kept = await provider.create_notification("http://127.0.0.1:9/x")
+    (step, *steps) = await provider.task_definitions("TRANSCODE")
+
+    async def remove() -> None:
+        if what == "notification":
+            await provider.delete_notification(kept)
+        else:
+            await provider.remove_task_definition(step.id)
+
+    sandbox.forget_requests()
+    sandbox.faults.add("lost", path=f"*/{what}/*", method="DELETE", nth=1)
+    await remove()
+    assert len(sandbox.requests(method="DELETE")) == 2
+    gone = await provider.notifications() == [], await provider.task_definitions("TRANSCODE") == steps
+    assert gone == (what == "notification", what != "notification")
+    with pytest.raises(NotFound) as caught:
+        await remove()
+    assert caught.value.outcome is Outcome.NOT_DONE
+
+
 async def test_a_rerun_whose_answer_is_lost(client: Vidispine, sandbox: Sandbox) -> None:
     """Nothing tells whether a rerun whose answer was lost was made: it is not repeated, and takes no key."""
     job = await client.jobs.create("x", type="STUDIO_RENDER")

@@ -506,7 +506,9 @@ async def test_what_is_in_the_way(client: Vidispine, sandbox: Sandbox, big: Path
     assert (await client.provider._server.read("storage", "file"))["hits"] == 1
     big.write_bytes(data := noise(BIG, b"other"))
     sandbox.faults.clear()
+    sandbox.faults.add("lost", path="/API/file/*/entity", nth=1)
     part = await client.components.upload(big, idempotency_key="k")
+    assert sandbox.faults.struck() == 1
     assert await only(client) == part
     assert await bytes_of(client, part) == data
     assert (await client.provider._server.read("storage", "file"))["hits"] == 1

@@ -295,7 +295,7 @@ class _InChunks:
             try:
                 known = await self._server.read("transfer", transfer.id)
                 if isinstance(id_ := known.get("fileId"), str):
-                    await self._server.call("DELETE", "file", id_, "entity", repeatable=True)
+                    await self._server.remove("file", id_, "entity")
             except CallsheetError as error:
                 logger.info("%s: what was sent of it may be left behind (%s)", self._file.name, error)
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from callsheet._errors import InvalidRequest, InvalidResponse, NotFound, Outcome, Unsupported
+from callsheet._errors import InvalidRequest, InvalidResponse, NotFound, Unsupported
 from callsheet._files import File, FrameSequence
 from callsheet._http._download import Download
 from callsheet._http._resuming import Resuming
@@ -165,11 +165,7 @@ class ComponentCalls(Provider):
             NotFound: There is none of that id, or it is going to be deleted already.
         """
         await self.get_component(component_id)
-        try:
-            await self._server.call("DELETE", "file", component_id, repeatable=True)
-        except NotFound as error:
-            if error.outcome is Outcome.NOT_DONE:
-                raise
+        await self._server.remove("file", component_id)
 
     # -- locations -------------------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ class MoreCalls(NotificationCalls):
             NotFound: There is none of that id.
         """
         number = int(_checks.number(id, "id", 0, 2**63))
-        await self._server.call("DELETE", "task-definition", str(number), repeatable=True)
+        await self._server.remove("task-definition", str(number))
 
     async def problems(self) -> list[VidispineProblem]:
         """Return what jobs wait for at present: each problem once, with all jobs that it holds up."""

@@ -108,7 +108,7 @@ class NotificationCalls(WatchingCalls):
             NotFound: There is no such notification.
         """
         id_ = notification.id if isinstance(notification, VidispineNotification) else notification
-        await self._server.call("DELETE", "job", "notification", id_, repeatable=True)
+        await self._server.remove("job", "notification", id_)
 
     def notification_app(self, *, secret: str) -> NotificationApp:
         """Return an ASGI application for Vidispine to call, so that watches and waits look at once.

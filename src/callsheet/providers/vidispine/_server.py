@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 import anyio
 
-from callsheet._errors import ConfigError, Denied, InvalidRequest, NotFound, ResponseError
+from callsheet._errors import ConfigError, Denied, InvalidRequest, NotFound, Outcome, ResponseError
 from callsheet._http import _urls
 from callsheet._http._client import Http
 from callsheet._http._download import Download
@@ -220,6 +220,18 @@ class Server:
         if not isinstance(found, dict):
             raise answer.unreadable(f"{type(found).__name__} instead of a document")
         return found
+
+    async def remove(self, *path: str) -> None:
+        """Remove what is at a path.
+
+        Raises:
+            NotFound: There is nothing, and no request of this call, whose answer was lost, has removed it.
+        """
+        try:
+            await self.call("DELETE", *path, repeatable=True)
+        except NotFound as error:
+            if error.outcome is Outcome.NOT_DONE:
+                raise
 
     def download(self, *path: str, query: Pairs = (), start: int = 0, size: int | None = None) -> Download:
         """Return the bytes at a path, from an offset on, to be entered and read."""

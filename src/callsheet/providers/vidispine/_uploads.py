@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import uuid
+from contextlib import suppress
 
 import anyio
 
-from callsheet._errors import CallsheetError, Conflict, IntegrityError
+from callsheet._errors import CallsheetError, Conflict, IntegrityError, NotFound
 from callsheet._files import File
 from callsheet.abc import Progress
 from callsheet.providers.vidispine._chunks import CHUNK, Destination, Sent, send, sha1_of
@@ -110,7 +111,8 @@ class _Upload:
     async def _clear(self) -> None:
         """Remove what a transfer has left of this file that nobody can go on with."""
         for id_ in self._remains:
-            await self._server.call("DELETE", "file", id_, "entity", repeatable=True)
+            with suppress(NotFound):  # somebody else has
+                await self._server.remove("file", id_, "entity")
         self._remains = []
 
     def _query(self, key: str) -> Pairs:
@@ -141,6 +143,6 @@ class _Upload:
 
     async def _discard(self, file_id: str) -> None:
         try:
-            await self._server.call("DELETE", "file", file_id, repeatable=True)
+            await self._server.remove("file", file_id)
         except CallsheetError as error:
             logger.warning("file %s, which did not arrive whole, could not be deleted: %s", file_id, error)
