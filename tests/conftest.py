@@ -44,6 +44,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name long values by their length: ids must be the same in every worker, and gzip writes the time down."""
+    return f"{argname}-{len(val)}" if isinstance(val, bytes | str) and len(val) > 100 else None
+
+
 @pytest.fixture(scope="module", params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Run each async test once on each loop."""
