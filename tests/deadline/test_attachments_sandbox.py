@@ -138,6 +138,38 @@ async def test_files_of_the_deadline_command(
             assert b"".join([chunk async for chunk in chunks]) == FILES[one.details.path]
 
 
+async def test_a_bundle_travels_as_with_the_deadline_command(
+    client: Client[DeadlineProvider], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Paths of a bundle's parameters lead to the same values, roots and files as with AWS's own command."""
+    bundle = tmp_path / "bundle"
+    for name in ("show/scenes/a.ma", "show/caches/deep/b.bin", "show/tex/c.tx", "show/tex/d.tx"):
+        (bundle / name).parent.mkdir(parents=True, exist_ok=True)
+        (bundle / name).write_text(name)
+    paths = [
+        {"name": name, "type": kind, "objectType": thing, "dataFlow": flow, "default": default}
+        for name, kind, thing, flow, default in (
+            ("Scene", "PATH", "FILE", "IN", "show/scenes/a.ma"),
+            ("Caches", "PATH", "DIRECTORY", "INOUT", "show/caches"),
+            ("Movie", "PATH", "FILE", "OUT", "show/out/a.mov"),
+            ("Look", "PATH", "DIRECTORY", "NONE", "./looks/../look"),
+            ("Tex", "LIST[PATH]", "FILE", "IN", ["show/tex/c.tx"]),
+        )
+    ]
+    template = {**TEMPLATE, "extensions": ["EXPR"], "parameterDefinitions": paths}
+    (bundle / "template.json").write_text(json.dumps(template))
+    theirs = await client.jobs.get(await beside(sandbox, "submit", str(bundle), str(tmp_path)))
+    ours = await client.jobs.create("render", template=bundle)
+    assert [job.raw["parameters"] for job in (theirs, ours)] == [theirs.raw["parameters"]] * 2
+    attached = [client.provider.details(job).attachments for job in (theirs, ours)]
+    assert None not in attached
+    # The objects' names differ, not what is in them.
+    told = [attrs.evolve(root, input_manifest_path=None) for one in attached if one for root in one.manifests]
+    assert told[0] == told[1]
+    assert len(told) == 2
+    assert told[0].output_relative_directories == ("show/caches", "show/out")
+
+
 async def beside(sandbox: Sandbox, *words: str) -> Any:
     """Return what AWS's own command did."""
     script = Path(__file__).with_name("outputs_beside.py")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from callsheet import InvalidRequest
-from callsheet.providers.deadline._templates import References, encode_parameters, read_bundle
+from callsheet.providers.deadline._parameters import encode_parameters
+from callsheet.providers.deadline._templates import References, read_bundle
 from support.tables import raises_for
 
 STEPS = [{"name": "Only", "script": {"actions": {"onRun": {"command": "echo"}}}}]
@@ -47,6 +49,8 @@ def template(*definitions: dict[str, Any]) -> dict[str, Any]:
         ("LIST[FLOAT]", (0.5, 1), {"floatList": ["0.5", "1"]}),
         ("LIST[BOOL]", [True, False], {"boolList": ["true", "false"]}),
         ("LIST[LIST[INT]]", [[1], []], {"intListList": [["1"], []]}),
+        ("LIST[STRING]", '["a", "b"]', {"stringList": ["a", "b"]}),
+        ("LIST[LIST[INT]]", "[[1], []]", {"intListList": [["1"], []]}),
         ("INT", {"int": "7"}, {"int": "7"}),
         ("COLOUR", 7, {"int": "7"}),
         ("COLOUR", "red", {"string": "red"}),
@@ -63,12 +67,18 @@ def test_values_of_another_type() -> None:
     cases: list[tuple[str, Any]] = [
         ("INT", 1.5),
         ("INT", True),
+        ("INT", float("inf")),
+        ("INT", float("nan")),
         ("FLOAT", False),
         ("BOOL", 1),
         ("STRING", None),
         ("STRING", ["a"]),
         ("STRING", b"a"),
         ("LIST[STRING]", "abc"),
+        ("LIST[STRING]", '{"a": "b"}'),
+        ("LIST[STRING]", "[" * 100_000),
+        ("LIST[PATH]", "a"),
+        ("LIST[PATH]", [None]),
         ("LIST[INT]", ["1", None]),
         ("LIST[LIST[INT]]", [1]),
         ("PATH", 7.5 + 1j),
@@ -104,7 +114,79 @@ def test_paths_name_files_and_folders(tmp_path: Path) -> None:
         files=(tmp_path / "a.ma",),
         folders=(tmp_path / "cache",),
         outputs=(tmp_path / "cache", tmp_path / "out", tmp_path / "frames"),
+        referenced=(Path("/usr/bin/render"),),
     )
+
+
+FLOWS: list[dict[str, Any]] = [
+    {"name": "Scene", "type": "PATH", "objectType": "FILE", "dataFlow": "IN", "default": "scenes/a.ma"},
+    {"name": "Cache", "type": "PATH", "dataFlow": "INOUT", "default": "cache/../caches"},
+    {
+        "name": "Textures",
+        "type": "LIST[PATH]",
+        "objectType": "FILE",
+        "dataFlow": "IN",
+        "default": ["t/1", ""],
+    },
+    {"name": "Look", "type": "PATH", "default": "look"},
+]
+"""Parameters that are paths, each with a default that is relative."""
+
+
+def at(folder: Path, prefix: str = "") -> tuple[dict[str, Any], References]:
+    """Return what becomes of these parameters if their paths are relative to a folder."""
+    below = folder / prefix
+    encoded = {
+        "Scene": {"path": f"{below}/scenes/a.ma"},
+        "Cache": {"path": f"{below}/caches"},
+        "Textures": {"pathList": [f"{below}/t/1", ""]},
+        "Look": {"path": f"{below}/look"},
+    }
+    return encoded, References(
+        files=(below / "scenes/a.ma", below / "t/1"),
+        folders=(below / "caches",),
+        outputs=(below / "caches",),
+        referenced=(below / "look",),
+    )
+
+
+def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths are sent absolute: those of a template or bundle are below its folder, given ones below ours."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    monkeypatch.chdir(here)
+    (there / "template.json").write_text(json.dumps(template(*FLOWS)))
+    assert encode_parameters(read_bundle(template(*FLOWS)), {}) == at(here)
+    assert encode_parameters(read_bundle(json.dumps(template(*FLOWS))), {}) == at(here)
+    assert encode_parameters(read_bundle("../there/template.json"), {}) == at(there)
+    assert encode_parameters(read_bundle("../there"), {}) == at(there)
+    values: dict[str, Any] = {"Scene": "x/scenes/a.ma", "Cache": "x/caches", "Look": "x/look"}
+    values["Textures"] = ["x/t/1", ""]
+    own = [{"name": name, "value": value} for name, value in values.items()]
+    (there / "parameter_values.json").write_text(json.dumps({"parameterValues": own}))
+    assert encode_parameters(read_bundle(there), {}) == at(there, "x")
+    given = {"Scene": Path("x/scenes/a.ma"), "Cache": {"path": "x/caches"}, "Look": "x/look/"}
+    given["Textures"] = '["x/t/1", ""]'
+    assert encode_parameters(read_bundle(there), given) == at(here, "x")
+
+
+def test_paths_that_stay_as_they_are() -> None:
+    """Addresses, where a template may have them, and paths of another system are nobody's files here."""
+    look = {"name": "Look", "type": "PATH"}
+    plain, extended = template(look), {**template(look), "extensions": ["EXPR"]}
+    cases: list[tuple[dict[str, Any], str]] = [
+        (plain, ""),
+        (plain, "Z:\\show\\look"),
+        (plain, "\\\\server\\share\\look"),
+        (extended, "s3://bucket/look"),
+    ]
+    for document, path in cases:
+        encoded = encode_parameters(read_bundle(document), {"Look": path})
+        assert encoded == ({"Look": {"path": path}}, References())
+    assert encode_parameters(read_bundle(plain), {"Look": "s3://bucket/look"})[0] == {
+        "Look": {"path": str(Path.cwd() / "s3:/bucket/look")}
+    }
 
 
 def test_a_bundle_is_read_whole(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import attrs
 
 from callsheet._errors import InvalidRequest
 from callsheet._models import Job, JobState, NewJob
-from callsheet.providers.deadline._templates import References, encode_parameters, read_bundle
+from callsheet.providers.deadline._parameters import encode_parameters
+from callsheet.providers.deadline._templates import References, read_bundle
 
 __all__ = ["Draft", "copy_of", "draft_of"]
 

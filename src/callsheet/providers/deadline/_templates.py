@@ -1,14 +1,13 @@
-"""What a job is made from: a template as mapping, text or file, or a job bundle, and its parameters' values.
+"""What a job is made from: a template as mapping, text or file, or a job bundle.
 
-Templates are Open Job Description; Deadline itself reads and checks them. Here only the names and types of
-parameters are looked at, and which of them name files.
+Templates are Open Job Description; Deadline itself reads and checks them.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +16,10 @@ import attrs
 from callsheet._errors import ConfigError, InvalidRequest
 from callsheet._redaction import excerpt
 
-__all__ = ["Bundle", "References", "Template", "encode_parameters", "read_bundle"]
+__all__ = ["Bundle", "References", "Template", "read_bundle"]
 
 MAX_TEMPLATE = 1_000_000
 """Characters that Deadline takes."""
-
-TAGS: Mapping[str, str] = {
-    "STRING": "string",
-    "PATH": "path",
-    "INT": "int",
-    "FLOAT": "float",
-    "BOOL": "bool",
-    "RANGE_EXPR": "rangeExpr",
-    "LIST[STRING]": "stringList",
-    "LIST[PATH]": "pathList",
-    "LIST[INT]": "intList",
-    "LIST[FLOAT]": "floatList",
-    "LIST[BOOL]": "boolList",
-    "LIST[LIST[INT]]": "intListList",
-}
-"""How the value of each type of parameter is tagged."""
 
 OPTIONS: Mapping[str, str] = {
     f"deadline:{name}": name
@@ -45,8 +28,6 @@ OPTIONS: Mapping[str, str] = {
     )
 }
 """Values of a bundle that are not the template's, but members of CreateJob."""
-
-_GUESSED: Mapping[type, str] = {bool: "bool", int: "int", float: "float", str: "string"}
 
 
 @attrs.frozen
@@ -66,7 +47,8 @@ class References:
     referenced: tuple[Path, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.files or self.folders or self.outputs or self.referenced)
+        """Tell whether anything travels; what is only spoken of does not."""
+        return bool(self.files or self.folders or self.outputs)
 
     def __or__(self, other: References) -> References:
         """Return both together, each path once, in order."""
@@ -105,7 +87,7 @@ class Bundle:
         parameters: Values of the bundle's own, by name.
         options: Members of CreateJob that the bundle sets.
         references: Its asset references.
-        folder: Where it is, if it is a bundle, for paths that are relative to it.
+        folder: Where it is, for paths that are relative to it; `None` for a mapping or text.
     """
 
     template: Template
@@ -145,7 +127,7 @@ def read_bundle(given: Any) -> Bundle:
         raise InvalidRequest(f"template: {excerpt(str(given))} cannot be read: {why}") from exc
     if is_folder:
         return _bundle(path)
-    return Bundle(_template(_text(path), str(path)))
+    return Bundle(_template(_text(path), str(path)), folder=path.absolute().parent)
 
 
 def _is_text(given: str) -> bool:
@@ -246,111 +228,3 @@ def _yaml(text: str) -> Any:
         return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both safe
     except yaml.YAMLError as exc:
         raise ValueError(str(exc)) from exc
-
-
-# -- parameters ----------------------------------------------------------------------------------------------
-
-
-def encode_parameters(bundle: Bundle, given: Mapping[str, Any]) -> tuple[dict[str, Any], References]:
-    """Return the values of a job's parameters as Deadline writes them, and the files that they name.
-
-    Args:
-        bundle: What the job is made from.
-        given: Values by name, which go before the bundle's own. A value may be tagged already.
-
-    Raises:
-        InvalidRequest: A parameter that the template does not have, one that is missing, or a value that is
-            not of its type.
-    """
-    definitions = bundle.template.definitions()
-    values = {**bundle.parameters, **given}
-    for name in values:
-        if name not in definitions:
-            known = ", ".join(definitions) or "none"
-            raise InvalidRequest(f"parameters: the template has no parameter {name!r}; it has {known}")
-    encoded: dict[str, Any] = {}
-    references = References()
-    for name, definition in definitions.items():
-        kind = str(definition.get("type", "STRING")).upper()
-        value = values.get(name)
-        if value is None and "default" not in definition:
-            raise InvalidRequest(f"parameters: {name!r} has no default, so that it must be given")
-        if kind == "PATH":
-            value = _path_value(value, definition, bundle.folder)
-            references |= _named(value, definition)
-        if value is not None:
-            encoded[name] = _encoded(name, kind, value)
-    return encoded, references
-
-
-def _path_value(value: Any, definition: Mapping[str, Any], folder: Path | None) -> Any:
-    """Return the path that is sent: one in a bundle is relative to the bundle."""
-    if value is None and folder is not None and definition.get("default"):
-        return str(_absolute(str(definition["default"]), folder))
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    return value
-
-
-def _named(value: Any, definition: Mapping[str, Any]) -> References:
-    flow = str(definition.get("dataFlow", "NONE")).upper()
-    path = value.get("path") if isinstance(value, Mapping) else value
-    path = definition.get("default") if path is None else path
-    if flow == "NONE" or not isinstance(path, str) or not path:
-        return References()
-    where = Path(os.path.normpath(Path(path).absolute()))
-    is_file = str(definition.get("objectType", "DIRECTORY")).upper() == "FILE"
-    found = References()
-    if flow in {"IN", "INOUT"}:
-        found |= References(files=(where,)) if is_file else References(folders=(where,))
-    if flow in {"OUT", "INOUT"}:
-        found |= References(outputs=(where.parent if is_file else where,))
-    return found
-
-
-def _encoded(name: str, kind: str, value: Any) -> dict[str, Any]:
-    if isinstance(value, Mapping):
-        if len(value) != 1:
-            raise InvalidRequest(f"parameters: {name!r} must have one tag, not {sorted(value)}")
-        return dict(value)
-    # A type that is newer than this is sent as what its value looks like.
-    tag = TAGS.get(kind) or _GUESSED.get(type(value), "string")
-    try:
-        return {tag: _written(tag, value)}
-    except TypeError:
-        raise InvalidRequest(f"parameters: {name!r} must be of type {kind}, not {value!r}") from None
-
-
-def _written(tag: str, value: Any) -> Any:
-    if tag == "intListList":
-        return [_listed("int", inner) for inner in _several(value)]
-    if tag.endswith("List"):
-        return _listed(tag.removesuffix("List"), value)
-    return _scalar(tag, value)
-
-
-def _listed(tag: str, value: Any) -> list[str]:
-    return [_scalar(tag, one) for one in _several(value)]
-
-
-def _several(value: Any) -> Iterator[Any]:
-    if isinstance(value, str | bytes | Mapping):
-        raise TypeError
-    return iter(value)
-
-
-def _scalar(tag: str, value: Any) -> str:
-    """Return the text that stands for a value; numbers in the shortest form that keeps them."""
-    if isinstance(value, os.PathLike) and tag in {"path", "string"}:
-        return str(os.fspath(value))
-    if isinstance(value, bool):
-        if tag not in {"bool", "string"}:
-            raise TypeError
-        return str(value).lower()
-    if isinstance(value, int | float):
-        if tag == "bool" or (tag == "int" and value != int(value)):
-            raise TypeError
-        return str(int(value)) if tag == "int" else repr(value)
-    if not isinstance(value, str):
-        raise TypeError
-    return value
