@@ -86,9 +86,10 @@ async def test_a_filter_reads_only_what_may_match(client: Vidispine, sandbox: Sa
     asked(sandbox)
     second = await client.provider.sweep(frozenset(janes), filters, first.mark)
     assert second.jobs.keys() == {*janes}
-    pages, single = asked(sandbox)
-    assert single == 0
-    assert pages <= 4  # what is unfinished of jane's, and whatever was made lately
+    assert asked(sandbox) == (
+        5,
+        0,
+    )  # of jane's what is unfinished and what has ended; all that was made lately
 
 
 async def test_all_are_waited_for(client: Vidispine, sandbox: Sandbox) -> None:
@@ -125,6 +126,37 @@ async def test_ends_between_two_looks(client: Vidispine, sandbox: Sandbox) -> No
     act(sandbox, old[1], status="FINISHED")
     fourth = await client.provider.sweep(frozenset(), filters, third.mark)
     assert old[1] in fourth.jobs
+
+
+async def test_the_end_of_what_no_listing_had(client: Vidispine, sandbox: Sandbox) -> None:
+    """A watch sees the end of a job that was in a state nobody knows, or had no item yet, when it began."""
+    strange, bare, other = make(sandbox, 3)
+    act(sandbox, strange, bare, other, status="TELEPORTING")
+    sandbox.clock.advance(3600)
+    make(sandbox, 1)
+    by_end = JobFilter(states=frozenset({JobState.DONE, JobState.FAILED}), types=frozenset({"STUDIO_RENDER"}))
+    for wanted, id_, data in ((by_end, strange, {}), (JobFilter(item="VX-5"), bare, {"itemId": "VX-5"})):
+        first = await client.provider.sweep(frozenset(), [wanted], None)
+        assert first.jobs == {}
+        act(sandbox, id_, status="FINISHED", data=data)
+        sandbox.clock.advance(3600)
+        asked(sandbox)
+        second = await client.provider.sweep(frozenset(), [wanted], first.mark)
+        assert {id_: job and job.vendor_state for id_, job in second.jobs.items()} == {id_: "FINISHED"}
+        assert asked(sandbox) == (3, 0)
+        third = await client.provider.sweep(frozenset(), [wanted], second.mark)
+        assert third.jobs.keys() <= {id_}
+    watch = client.jobs.watch(states={JobState.FAILED})
+    async with anyio.create_task_group() as tasks:
+        changes: list[Any] = []
+
+        async def read() -> None:
+            changes.append(await anext(watch))
+
+        tasks.start_soon(read)
+        await until(lambda: len(sandbox.requests("/API/job*")) >= 10)
+        act(sandbox, other, status="FAILED_TOTAL")
+    assert [(change.previous, change.current.id) for change in changes] == [(None, other)]
 
 
 async def test_a_filter_that_comes_later(client: Vidispine, sandbox: Sandbox) -> None:

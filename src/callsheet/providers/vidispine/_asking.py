@@ -109,13 +109,20 @@ def place_of(jobs: list[Job], after: Position | None) -> Position:
 # -- filters -------------------------------------------------------------------------------------------------
 
 
-def asked(wanted: JobFilter, place: Place | None = None, *, words: Sequence[str] = ()) -> Asked | None:
+def asked(
+    wanted: JobFilter,
+    place: Place | None = None,
+    *,
+    words: Sequence[str] = (),
+    ended_after: datetime | None = None,
+) -> Asked | None:
     """Return the parameters that find what is wanted behind a place, and perhaps more; `None` if nothing can.
 
     Args:
         wanted: The filter.
         place: What is wanted comes behind it.
         words: Vidispine's own states, in place of the filter's.
+        ended_after: What is wanted has ended, then or later.
 
     Raises:
         Unsupported: A state that Vidispine does not list by, or metadata of its own among the attributes.
@@ -137,6 +144,8 @@ def asked(wanted: JobFilter, place: Place | None = None, *, words: Sequence[str]
     times = _times(wanted, place)
     if times is None or any(name in {"type", "state"} and not value for name, value in pairs):
         return None
+    if ended_after is not None:
+        times.append(("finishtime-from", write_time(floored(ended_after))))
     sort = _NEWEST_FIRST if wanted.newest_first else _OLDEST_FIRST
     return Asked((*pairs, *times, ("sort", sort)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -57,11 +58,12 @@ class ListingCalls(ImportCalls):
         size: int,
         steps: bool,
         words: Sequence[str] = (),
+        ended_after: datetime | None = None,
     ) -> Slice[Job]:
-        """Return one page as `page_jobs` does, with steps or without, or of some of Vidispine's states."""
+        """Return one page as `page_jobs` does: with steps or without, and by what `asked` knows besides."""
         self._check_version()
         place = placed(after)
-        pairs = asked(wanted, place, words=words)
+        pairs = asked(wanted, place, words=words, ended_after=ended_after)
         if pairs is None:
             return Slice([])
         seen = frozenset() if place is None else place.ids

@@ -15,7 +15,7 @@ from callsheet.abc import Sweep
 from callsheet.providers.vidispine._hints import Hints
 from callsheet.providers.vidispine._jobs import JobCalls
 from callsheet.providers.vidispine._progress import attempts_of
-from callsheet.providers.vidispine._words import UNFINISHED
+from callsheet.providers.vidispine._words import ENDED, FILTERED, UNFINISHED
 
 __all__ = ["WatchingCalls"]
 
@@ -23,7 +23,7 @@ FEW = 8
 """Jobs that are asked for one by one, rather than for a page of all that is unfinished, which is long."""
 
 SLACK = timedelta(seconds=10)
-"""How late a new job may come into listings, by its start time."""
+"""How late a new job may come into listings, by its start time, and one that has ended by its end."""
 
 
 @attrs.frozen
@@ -33,7 +33,8 @@ class Mark:
     Attributes:
         filters: What it was about, besides jobs by name.
         unfinished: Jobs that were, as far as they may concern a filter.
-        newest: When the newest of all jobs was made.
+        newest: When the newest of all jobs was made, and
+        latest: when a job was last made or ended, as far as either was seen.
         reached: The furthest progress of each unfinished job, and the failed attempts by then.
         at: When that look at everything began, on this machine's clock.
         heard: The number of the last hint before it.
@@ -42,6 +43,7 @@ class Mark:
     filters: Sequence[JobFilter]
     unfinished: frozenset[str]
     newest: datetime | None
+    latest: datetime | None
     reached: Mapping[str, tuple[int, float]]
     at: float
     heard: int
@@ -56,12 +58,14 @@ class Look:
         filters: What else is watched, and
         static: the same whatever state a job is in: what does not match yet may come to.
         found: The jobs that matter; `None` for one that is gone.
-        newest: When the newest of all jobs was made, as far as it was seen.
+        newest: When the newest of all jobs was made, and
+        latest: when a job was last made or ended, as far as either was seen.
     """
 
     ids: Collection[str]
     filters: Sequence[JobFilter]
     newest: datetime | None = None
+    latest: datetime | None = None
     found: dict[str, Job | None] = attrs.field(factory=dict)
     static: Sequence[JobFilter] = attrs.field(init=False)
 
@@ -71,8 +75,8 @@ class Look:
     def take(self, jobs: Iterable[Job]) -> None:
         """Take in jobs of a page."""
         for job in jobs:
-            if job.created_at is not None and (self.newest is None or job.created_at > self.newest):
-                self.newest = job.created_at
+            self.newest = _later(self.newest, job.created_at)
+            self.latest = _later(self.latest, job.finished_at or job.created_at)
             if job.id in self.ids or any(one.matches(job) for one in self.static):
                 self.found[job.id] = job
 
@@ -103,9 +107,10 @@ class WatchingCalls(JobCalls):
     async def sweep(self, ids: Collection[str], wanted: Iterable[JobFilter], mark: Any) -> Sweep:
         """Look at all that is unfinished, page by page, and then at each watched job that was not there.
 
-        A filter also needs a look at all that was made since the last one: it may have ended in between. A
-        hint in time makes this a look at the hinted jobs alone. Progress does not go back from look to look,
-        unless a step begins anew.
+        A filter also needs a look at all that was made since the last one, which may have ended in between,
+        and at all that has ended, which may have been in a state that no page is asked for by. A hint in time
+        makes this a look at the hinted jobs alone. Progress does not go back from look to look, unless a step
+        begins anew.
 
         Raises:
             Unsupported: A filter, on a server older than 4.10.
@@ -116,7 +121,7 @@ class WatchingCalls(JobCalls):
         last = before if before is not None and all(one in before.filters for one in filters) else None
         at, heard = time.monotonic(), self._hints.count
         hints = [] if last is None else self._hints.since(last.heard)
-        look = Look(ids, filters, None if last is None else last.newest)
+        look = Look(ids, filters) if last is None else Look(ids, filters, last.newest, last.latest)
         if last is not None and hints and at - last.at < self.watch_interval:
             at = last.at
             await self._take_each(look, [id_ for id_ in hints if filters or id_ in ids])
@@ -127,7 +132,7 @@ class WatchingCalls(JobCalls):
         reached = _climb(look.found, before)
         unfinished = look.unfinished(last)
         watched = {id_: it for id_, it in reached.items() if id_ in ids or id_ in unfinished}
-        return Sweep(look.told(), Mark(filters, unfinished, look.newest, watched, at, heard))
+        return Sweep(look.told(), Mark(filters, unfinished, look.newest, look.latest, watched, at, heard))
 
     async def _look_by_name(self, look: Look) -> None:
         if len(look.ids) > FEW and not self._server.is_before(4, 10):
@@ -138,22 +143,32 @@ class WatchingCalls(JobCalls):
     async def _look_by_filters(self, look: Look, last: Mark | None) -> None:
         if last is None:
             newest = await self.page_of(JobFilter(), after=None, size=1, steps=False)
-            look.newest = newest.items[0].created_at if newest.items else None
-        since = None if look.newest is None else look.newest - SLACK
+            look.newest = look.latest = newest.items[0].created_at if newest.items else None
+        lately = JobFilter(created_after=_slack(look.newest), newest_first=False)
+        ended_after = _slack(look.latest)
         await self._take_all(look, _base(look, last), words=UNFINISHED)
-        lately = JobFilter(created_after=since, newest_first=False)
         for wanted in look.filters if last is None else [lately]:
             await self._take_all(look, wanted)
+        if last is not None and ended_after is not None and any(map(_may_have_ended, look.filters)):
+            await self._take_all(look, _base(look, last), ended_after=ended_after)
         watched = {*look.ids, *(() if last is None else last.unfinished)}
         await self._take_each(look, [id_ for id_ in watched if id_ not in look.found])
 
     async def _take_all(
-        self, look: Look, wanted: JobFilter, *, words: Sequence[str] = (), pages: int | None = None
+        self,
+        look: Look,
+        wanted: JobFilter,
+        *,
+        words: Sequence[str] = (),
+        ended_after: datetime | None = None,
+        pages: int | None = None,
     ) -> None:
-        """Take in all jobs that match, with their steps: in some states only, or so many pages of them."""
+        """Take in all jobs that match, with their steps, as `page_of` finds them; or so many pages."""
         after: Position | None = None
         for number in itertools.count(1):
-            page = await self.page_of(wanted, after=after, size=self.page_size, steps=True, words=words)
+            page = await self.page_of(
+                wanted, after=after, size=self.page_size, steps=True, words=words, ended_after=ended_after
+            )
             look.take(page.items)
             if page.next is None or number == pages:
                 break
@@ -162,6 +177,19 @@ class WatchingCalls(JobCalls):
     async def _take_each(self, look: Look, ids: Sequence[str]) -> None:
         """Take in jobs one by one, gone ones too."""
         look.found |= zip(ids, await self.get_jobs(ids), strict=True)
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max(one, other) if one is not None and other is not None else one or other
+
+
+def _slack(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment - SLACK
+
+
+def _may_have_ended(wanted: JobFilter) -> bool:
+    """Tell whether jobs that have ended may match."""
+    return wanted.states is None or any(not ENDED.isdisjoint(FILTERED[state]) for state in wanted.states)
 
 
 def _base(look: Look, last: Mark | None) -> JobFilter:
