@@ -198,7 +198,13 @@ async def at_hand_in(portal: Client[Any]) -> dict[str, Any]:
 BOTO3 = {
     *("get_job", "batch_get_job", "list_jobs", "search_jobs", "create_job", "update_job", "batch_update_job"),
     *("list_steps", "list_tasks", "list_sessions", "list_session_actions", "get_session_action"),
-    *("list_job_parameter_definitions", "list_job_members", "get_queue", "get_waiter"),
+    *(
+        "list_job_parameter_definitions",
+        "list_job_members",
+        "list_tags_for_resource",
+        "get_queue",
+        "get_waiter",
+    ),
 }
 """The calls of boto3 about a queue's jobs."""
 

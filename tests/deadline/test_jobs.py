@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 
 from callsheet import (
@@ -615,15 +616,48 @@ async def test_parameter_definitions(client: Deadline) -> None:
 
 
 async def test_tags(client: Deadline) -> None:
-    """Tags are put on, read and taken off by a resource's own name."""
+    """Tags are put on, read and taken off: of a job, of its id, or of anything by AWS's own name."""
+    provider = client.provider
     job = await client.jobs.create("x", template=TEMPLATE, vendor={"tags": {"show": "a b"}})
-    queue = client.provider.tracker.removeprefix("deadline://").partition("?")[0].replace("/", "/queue/")
-    arn = f"arn:aws:deadline:us-west-2:123456789012:farm/{queue}/job/{job.id}"
-    assert await client.provider.tags(arn) == {"show": "a b"}
-    await client.provider.tag(arn, {"shot": "sh010", "é": "&="})
-    assert await client.provider.tags(arn) == {"show": "a b", "shot": "sh010", "é": "&="}
-    await client.provider.untag(arn, ["show", "é"])
-    assert await client.provider.tags(arn) == {"shot": "sh010"}
+    farm, queue = sent_ids(client)
+    place = f"arn:aws:deadline:us-west-2:123456789012:farm/{farm}/queue/{queue}"
+    assert await provider.arn(job) == await provider.arn(job.id) == f"{place}/job/{job.id}"
+    assert await provider.tags(job) == {"show": "a b"}
+    await provider.tag(job.id, {"shot": "sh010", "é": "&="})
+    assert await provider.tags(f"{place}/job/{job.id}") == {"show": "a b", "shot": "sh010", "é": "&="}
+    await provider.untag(job, ["show", "é"])
+    assert await provider.tags(job) == {"shot": "sh010"}
+    await provider.tag(place, {"studio": "ours"})
+    assert await provider.tags(place) == {"studio": "ours"}
+    with pytest.raises(InvalidRequest, match="keys must be a list"):
+        await provider.untag(job, "shot")
+    for nothing in ("nope", "arn:aws:deadline:us-west-2:123456789012:farm/x"):
+        with raises_for(nothing, NotFound):
+            await provider.tags(nothing)
+
+
+@pytest.mark.parametrize(
+    ("role", "whose", "asked"),
+    [
+        ("arn:aws-us-gov:iam::210987654321:role/queue", "aws-us-gov:deadline:us-west-2:210987654321", 0),
+        (None, "aws:deadline:us-west-2:123456789012", 1),
+    ],
+)
+async def test_whose_a_job_is(
+    client: Deadline,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    role: str | None,
+    whose: str,
+    asked: int,
+) -> None:
+    """A job's name has the account of the queue's role; where the queue has none, that of the credentials."""
+    server = client.provider._server
+    queue = attrs.evolve(await server.settings(), role_arn=role)
+    monkeypatch.setattr(server, "_settings", queue)
+    names = {await client.provider.arn(f"job-{7:032x}") for _ in range(2)}
+    assert names == {f"arn:{whose}:farm/{server.farm}/queue/{server.queue}/job/job-{7:032x}"}
+    assert len(sandbox.requests("/", method="POST")) == asked
 
 
 async def test_any_other_call(client: Deadline, sandbox: Sandbox) -> None:

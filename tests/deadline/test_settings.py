@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -196,13 +197,25 @@ async def test_keys_that_end_are_fetched_anew(sandbox: Sandbox) -> None:
         assert len(sandbox.requests("*/user-roles")) == 2
 
 
-async def test_a_closed_client_says_so(sandbox: Sandbox) -> None:
-    """After it was closed, the provider says that it is; it may be opened again."""
+async def test_a_closed_client_says_so(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Before it is open, and after it was closed, the provider says so; it may be opened again."""
     provider = DeadlineProvider(FARM, QUEUE)
+
+    async def refuses() -> None:
+        job = f"job-{7:032x}"
+        for call in (
+            provider.queue,
+            lambda: provider.arn(job),
+            lambda: provider.download_outputs(job, tmp_path),
+            lambda: provider.get_location("bucket"),
+        ):
+            with pytest.raises(ConfigError, match="closed"):
+                await call()
+
+    await refuses()
     async with Client(provider) as client:
         await client.jobs.count()
-    with pytest.raises(ConfigError, match="closed"):
-        await provider.queue()
+    await refuses()
     await provider.aclose()
     async with Client(provider) as client:
         assert await client.jobs.count() == 0

@@ -229,8 +229,8 @@ class FileCalls(FarmCalls):
             IntegrityError: The bytes do not match their hash, or a manifest leads out of the folder.
         """
         checked_options(None, None, on_progress)
-        threads = self._server.threads
         files = await self._files(await self._known(self._job_id(job)), roles={"output"})
+        threads = self._server.threads
         places = await threads.run(places_of, files, Path(to))
         stopped = threading.Event()
         try:

@@ -151,22 +151,39 @@ class FarmCalls(StepCalls):
 
     # -- tags ------------------------------------------------------------------------------------------------
 
-    async def tags(self, arn: str) -> dict[str, str]:
-        """Return the tags of a resource, such as `arn:aws:deadline:REGION:ACCOUNT:farm/…/queue/…/job/…`."""
-        found = await self._server.ask("GET", _tags(arn), operation="ListTagsForResource")
+    async def arn(self, job: Job | str) -> str:
+        """Return AWS's own name of a job, `arn:aws:deadline:REGION:ACCOUNT:farm/…/queue/…/job/…`.
+
+        The account is that of the queue's role; of a queue without one, that of your credentials, which is
+        asked for once.
+        """
+        id_ = self._job_id(job)
+        self._check_id(id_)
+        partition, account = await self._server.owner()
+        place = f"farm/{self._server.farm}/queue/{self._server.queue}/job/{id_}"
+        return f"arn:{partition}:deadline:{self._server.region}:{account}:{place}"
+
+    async def tags(self, resource: Job | str) -> dict[str, str]:
+        """Return the tags of a job, or of any other resource by its ARN."""
+        found = await self._server.ask("GET", await self._tags(resource), operation="ListTagsForResource")
         return dict(found.get("tags") or {})
 
-    async def tag(self, arn: str, tags: Mapping[str, str]) -> None:
-        """Put tags on a resource; others stay."""
-        body = {"tags": dict(tags)}
-        await self._server.send("POST", _tags(arn), body, repeatable=True, operation="TagResource")
+    async def tag(self, resource: Job | str, tags: Mapping[str, str]) -> None:
+        """Put tags on a job, or on any other resource by its ARN; others stay."""
+        path, body = await self._tags(resource), {"tags": dict(tags)}
+        await self._server.send("POST", path, body, repeatable=True, operation="TagResource")
 
-    async def untag(self, arn: str, keys: Iterable[str]) -> None:
-        """Take tags off a resource."""
+    async def untag(self, resource: Job | str, keys: Iterable[str]) -> None:
+        """Take tags off a job, or off any other resource by its ARN."""
         if isinstance(keys, str):
             raise InvalidRequest("keys must be a list of texts")
-        path = _tags(arn) + query(("tagKeys", key) for key in keys)
+        path = await self._tags(resource) + query(("tagKeys", key) for key in keys)
         await self._server.send("DELETE", path, repeatable=True, operation="UntagResource")
+
+    async def _tags(self, resource: Job | str) -> str:
+        if not isinstance(resource, str) or not resource.startswith("arn:"):
+            resource = await self.arn(resource)
+        return f"/2023-10-12/tags/{segment(resource, 'arn')}"
 
     # -- farms, queues, profiles -----------------------------------------------------------------------------
 
@@ -234,7 +251,3 @@ class FarmCalls(StepCalls):
             method, path, body, token=new_token() if token else None, reads=reads, operation="request"
         )
         return found
-
-
-def _tags(arn: str) -> str:
-    return f"/2023-10-12/tags/{segment(arn, 'arn')}"

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 import anyio
 
 from callsheet._aws import Aws
-from callsheet._errors import ConfigError, ResponseError
+from callsheet._errors import ConfigError, InvalidResponse, ResponseError
 from callsheet._http._client import Http
 from callsheet._http._messages import Answer, Request
 from callsheet._http._options import HttpOptions
@@ -40,6 +40,7 @@ BATCH = 100
 VERSION = "/2023-10-12"
 _JSON = {"content-type": "application/json"}
 _ARN = re.compile(rb"<Arn>\s*([^<\s]+)\s*</Arn>")
+_OWNED = re.compile(r"arn:([\w-]+):\w+:[\w-]*:(\d{12}):")
 _TOKEN = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 
 
@@ -188,12 +189,11 @@ class Server:
             key: The idempotency key, for errors.
             operation: Deadline's name of it.
         """
-        if self._http is None:
-            raise ConfigError("the client is closed: use it inside its `async with`", provider="deadline")
+        http = self._opened()
         headers = dict(_JSON) if body is not None else {}
         if token is not None:
             headers["x-amz-client-token"] = token
-        answer = await self._http.send(
+        answer = await http.send(
             method,
             path,
             headers=headers,
@@ -253,6 +253,11 @@ class Server:
                 raise answer.unreadable("the same page again", path="$.nextToken")
             token = following
 
+    def _opened(self) -> Http:
+        if self._http is None:
+            raise ConfigError("the client is closed: use it inside its `async with`", provider="deadline")
+        return self._http
+
     def _check(self, answer: Answer) -> Any:
         error = error_of(answer)
         if isinstance(error, ResponseError) and answer.status == 429:
@@ -262,8 +267,18 @@ class Server:
     async def caller(self) -> str:
         """Return whom Deadline notes as the maker of jobs of these credentials: a user's id, or an ARN."""
         known = self.aws.settings.get("user_id")  # of a login of Deadline's monitor
-        if known:
-            return str(known)
+        return str(known) if known else await self._identity()
+
+    async def owner(self) -> tuple[str, str]:
+        """Return partition and account of the queue: those of its role, or else of these credentials."""
+        role = (await self.settings()).role_arn or ""
+        found = _OWNED.match(role) or _OWNED.match(await self._identity())
+        if found is None:
+            raise InvalidResponse(f"no account in {self._caller!r}", path="Arn", provider="deadline")
+        return found[1], found[2]
+
+    async def _identity(self) -> str:
+        """Return the ARN of these credentials."""
         if self._caller is None:
             sts = Http(
                 await self.aws.endpoint("sts", UseGlobalEndpoint=False),
@@ -292,6 +307,7 @@ class Server:
 
     async def settings(self) -> DeadlineQueue:
         """Return the queue, as it was when it was first asked for."""
+        self._opened()
         async with self._opening:
             if self._settings is None:
                 self._settings = await self.get(self.path(), DeadlineQueue, operation="GetQueue")
