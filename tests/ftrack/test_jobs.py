@@ -12,10 +12,10 @@ from typing import Any
 import anyio
 import pytest
 
-from callsheet import Client, InvalidRequest, JobState, NewJob, NotFound, Unsupported
+from callsheet import Client, Conflict, InvalidRequest, JobState, NewJob, NotFound, Outcome, Unsupported
 from callsheet.abc import CAPABILITIES, JobFilter
 from callsheet.providers import ftrack
-from callsheet.providers.ftrack import FtrackProvider
+from callsheet.providers.ftrack import FtrackProvider, _server
 from callsheet.sandbox import Sandbox
 from support.ftrackclient import actions, batches, data_of
 
@@ -88,6 +88,38 @@ async def test_users_are_looked_up_once(client: Client[FtrackProvider], sandbox:
         job = await client.jobs.create("x", user=user)
         assert job.user == user
     assert [sum(counts.values()) for counts in actions(sandbox)] == [1, 2, 2, 1, 2]
+
+
+async def test_users_pushed_out_of_memory(
+    client: Client[FtrackProvider], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user whom others push out of what is remembered, while a second is looked up, is still known."""
+    monkeypatch.setattr(_server, "MAX_USERS", 1)
+    server = client.provider._server
+    known = await server.user_ids(["jane"])
+    async with anyio.create_task_group() as tasks:
+        found: list[dict[str, str]] = []
+
+        async def look_up() -> None:
+            found.append(await server.user_ids(["jane", "ada"]))
+
+        tasks.start_soon(look_up)
+        tasks.start_soon(server.user_ids, ["sandbox"])
+    assert (list(found[0]), found[0]["jane"], len(server._users)) == (["jane", "ada"], known["jane"], 1)
+
+
+async def test_a_user_made_anew(client: Client[FtrackProvider]) -> None:
+    """A user who is another one by now is asked for again, once a job could not be made for the old one."""
+    await client.jobs.create("x", user="jane")
+    (jane,) = await client.provider.query('select id from User where username is "jane"')
+    again = str(uuid.uuid4())
+    await client.provider.call(
+        ftrack.delete("User", jane["id"]), ftrack.create("User", {"id": again, "username": "jane"})
+    )
+    with pytest.raises(Conflict, match=jane["id"]) as caught:
+        await client.jobs.create("y", user="jane")
+    assert caught.value.outcome is Outcome.NOT_DONE
+    assert (await client.jobs.create("y", user="jane")).raw["user_id"] == again
 
 
 async def test_another_user(client: Client[FtrackProvider]) -> None:
@@ -361,6 +393,48 @@ async def test_queries_of_your_own(
     if limit:
         offset = await client.provider.query(text, offset=1, limit=limit)
         assert [row["id"] for row in offset] == everything[1 : limit + 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        ("", {}, "text must not be empty"),
+        (None, {}, "text must be a text, not NoneType"),
+        ("select id from Job limit 3", {}, "text: give limit= as an argument, not as 'limit 3' in the text"),
+        ("Job limit 3 offset 2 ", {"limit": 5}, "text: give offset= as an argument, not as 'offset 2 ' in"),
+        ("Job", {"limit": -1}, "limit must be a number of rows from 0 up, not -1"),
+        ("Job", {"limit": "3"}, "limit must be a number of rows from 0 up, not '3'"),
+        ("Job", {"offset": True}, "offset must be a number of rows from 0 up, not True"),
+    ],
+)
+async def test_queries_that_make_no_sense(
+    client: Client[FtrackProvider], sandbox: Sandbox, text: Any, options: dict[str, Any], said: str
+) -> None:
+    """A query that would find something else than it says is refused before it is sent."""
+    with pytest.raises(InvalidRequest) as caught:
+        await client.provider.query(text, **options)
+    assert str(caught.value).startswith(said)
+    assert batches(sandbox) == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "said"),
+    [
+        ("create", "an operation must be a mapping, not 'create'"),
+        (None, "an operation must be a mapping, not None"),
+        (ftrack.create("Job", {"data": float("nan")}), "an operation cannot be written as JSON: "),
+        ({"action": "create", (1, 2): 3}, "an operation cannot be written as JSON: "),
+        (ftrack.create("Job", {"data": {1}}), "an operation cannot hold set"),
+    ],
+)
+async def test_operations_that_make_no_sense(
+    client: Client[FtrackProvider], sandbox: Sandbox, operation: Any, said: str
+) -> None:
+    """What is no operation, or no JSON, is refused before anything is sent."""
+    with pytest.raises(InvalidRequest) as caught:
+        await client.provider.call(ftrack.query("Job"), operation)
+    assert str(caught.value).startswith(said)
+    assert batches(sandbox) == []
 
 
 async def test_a_query_that_does_not_get_on(client: Client[FtrackProvider], sandbox: Sandbox) -> None:

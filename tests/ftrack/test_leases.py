@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from callsheet import Client, Conflict, File, JobState, LeaseLost, NewJob, NotFound
+from callsheet import Client, Conflict, File, InvalidRequest, JobState, LeaseLost, NewJob, NotFound
 from callsheet.abc import Claim, JobChanges
 from callsheet.providers import ftrack
 from callsheet.providers.ftrack import FtrackProvider
@@ -143,6 +143,16 @@ async def test_finding_silent_workers(client: Client[FtrackProvider], sandbox: S
         await client.provider.beat_job(silent, JobChanges(state=JobState.DONE))
     assert (await client.provider.beat_job(alive, JobChanges())).state is JobState.RUNNING
     assert await client.provider.reap(dry_run=False) == []
+
+
+@pytest.mark.parametrize("stale_for", [-1, "60", float("nan"), True])
+async def test_silence_that_makes_no_sense(
+    client: Client[FtrackProvider], sandbox: Sandbox, stale_for: Any
+) -> None:
+    """A silence that is no length of time is refused by its name, before anything is looked at."""
+    with pytest.raises(InvalidRequest, match="stale_for"):
+        await client.provider.reap(stale_for=stale_for)
+    assert sandbox.requests() == []
 
 
 async def test_a_worker_that_comes_back_in_time(client: Client[FtrackProvider], sandbox: Sandbox) -> None:

@@ -36,6 +36,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"api_key": " "}, "api_key"),
         ({"api_key": "two\nlines"}, "api_key"),
         ({"user": "jane\r\nx: y"}, "user"),
+        ({"user": " "}, "user"),
+        ({"user": 7}, "user"),
         ({"server_timezone": "Mars/Base"}, "server_timezone"),
         ({"server_timezone": "../etc/passwd"}, "server_timezone"),
         ({"timeout": 0}, "timeout"),

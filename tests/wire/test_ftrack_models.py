@@ -170,6 +170,14 @@ def test_times_in_queries(moment: datetime, down: str, up: str) -> None:
     assert (write_time(moment, paris), write_time(moment, paris, up=True)) == (down, up)
 
 
+def test_the_ends_of_time() -> None:
+    """Moments that the server's zone, or the next second, pushes off the calendar are its ends."""
+    first, last = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))
+    assert write_time(first, ZoneInfo("America/New_York")) == "0001-01-01T00:00:00"
+    assert write_time(last, ZoneInfo("Europe/Paris")) == "9999-12-31T23:59:59"
+    assert write_time(last, UTC, up=True) == "9999-12-31T23:59:59"
+
+
 # -- components ----------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import getpass
 import os
+import re
 from collections.abc import Mapping
 from datetime import tzinfo
 from typing import Any, ClassVar, Self, overload
@@ -52,6 +53,8 @@ __all__ = [
 _PERMISSIONS = "ftrack's own permissions: try the call, it raises Denied"
 _NO_ITEM = "attributes={'item': ...}; ftrack's jobs have no item"
 _NO_WORK = "a tracker that runs jobs itself; ftrack only shows them"
+
+_PAGING = re.compile(r"\b(offset|limit)\s+\d+\s*$")
 
 
 class FtrackProvider(TrackingCalls):
@@ -110,7 +113,7 @@ class FtrackProvider(TrackingCalls):
     ) -> None:
         url = _setting(server, "server", "FTRACK_SERVER").rstrip("/")
         key = _setting(api_key, "api_key", "FTRACK_API_KEY")
-        login = user or os.environ.get("FTRACK_API_USER") or _login()
+        login = _login(user)
         options = HttpOptions(
             timeout=timeout,
             connections=connections,
@@ -193,10 +196,14 @@ class FtrackProvider(TrackingCalls):
             same mapping each time.
 
         Raises:
+            InvalidRequest: One of them is no mapping, or holds what JSON cannot.
             ResponseError: ftrack said no; nothing was done.
         """
         if not operations:
             return []
+        for operation in operations:
+            if not isinstance(operation, Mapping):
+                raise InvalidRequest(f"an operation must be a mapping, not {operation!r}")
         reads = all(operation.get("action") == "query" for operation in operations)
         results = await self._server.call(operations, reads=reads, repeatable=reads, name="call")
         return results.items
@@ -211,8 +218,15 @@ class FtrackProvider(TrackingCalls):
             limit: The most rows; without it, all.
 
         Raises:
+            InvalidRequest: The text has an offset or limit of its own, which belong into the arguments.
             ResponseError: ftrack does not understand it.
         """
+        own = _PAGING.search(_checks.text(text, "text"))
+        if own is not None:
+            raise InvalidRequest(f"text: give {own[1]}= as an argument, not as {own[0]!r} in the text")
+        _check_rows(offset, "offset")
+        if limit is not None:
+            _check_rows(limit, "limit")
         found: list[dict[str, Any]] = []
         while limit is None or len(found) < limit:
             size = PAGE if limit is None else min(PAGE, limit - len(found))
@@ -246,7 +260,20 @@ def _setting(value: str | None, name: str, variable: str) -> str:
     return found
 
 
-def _login() -> str:
+def _check_rows(value: object, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InvalidRequest(f"{name} must be a number of rows from 0 up, not {value!r}")
+
+
+def _login(user: str | None) -> str:
+    if user is None:
+        user = os.environ.get("FTRACK_API_USER") or _logged_in()
+    if not isinstance(user, str) or not user.strip():
+        raise ConfigError(f"user: {user!r} is no user name")
+    return user
+
+
+def _logged_in() -> str:
     try:
         return getpass.getuser()
     except OSError as exc:

@@ -128,6 +128,7 @@ class JobCalls(Revising):
             # Perhaps they are there: by an earlier call, or by this one, whose answer was lost.
             there = await self._there(wanted, error)
             if not there:
+                self._server.forget_users()  # perhaps theirs are other ids by now
                 raise
         for id_, job in there.items():
             wanted[id_].check(job.raw)

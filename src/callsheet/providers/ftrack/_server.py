@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import attrs
 
-from callsheet._errors import CallsheetError, NotFound
+from callsheet._errors import CallsheetError, InvalidRequest, NotFound
 from callsheet._http._client import Http
 from callsheet._http._options import HttpOptions
 from callsheet._models import Job
@@ -216,23 +216,34 @@ class Server:
             NotFound: There is no such user.
         """
         wanted = list(dict.fromkeys(names))
-        new = [name for name in wanted if name not in self._users]
+        # Kept apart, since other tasks may push any of them out meanwhile.
+        found = {name: self._users[name] for name in wanted if name in self._users}
+        new = [name for name in wanted if name not in found]
         for start in range(0, len(new), PAGE):
             batch = new[start : start + PAGE]
             users = Query("User", ["id", "username"], where=field("username").one_of(batch), limit=PAGE)
             results = await self.find(users)
-            self._users.update(results.read(0, lambda row: (row["username"], row["id"])))
+            found.update(results.read(0, lambda row: (row["username"], row["id"])))
         for name in wanted:
-            if name not in self._users:
+            if name not in found:
                 raise NotFound(f"there is no user {name!r}", provider="ftrack")
-        found = {name: self._users[name] for name in wanted}
+        self._users.update(found)
         while len(self._users) > MAX_USERS:
             self._users.popitem(last=False)
-        return found
+        return {name: found[name] for name in wanted}
+
+    def forget_users(self) -> None:
+        """Ask for ids anew from now on."""
+        self._users.clear()
 
 
 def _body(operations: Sequence[Operation]) -> bytes:
-    return json.dumps(operations, default=encode).encode()
+    try:
+        return json.dumps(operations, default=encode, allow_nan=False).encode()
+    except InvalidRequest:
+        raise
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise InvalidRequest(f"an operation cannot be written as JSON: {exc}") from exc
 
 
 def _beyond(key: Sequence[str], values: Sequence[str]) -> Condition:

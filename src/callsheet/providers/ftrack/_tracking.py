@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from callsheet import _checks
 from callsheet._errors import Conflict, LeaseLost
 from callsheet._models import Job, JobChanges, JobFilter, JobState, NewJob, Position
 from callsheet.abc import Claim
@@ -81,7 +82,12 @@ class TrackingCalls(JobCalls):
 
         Returns:
             The jobs, newest first; as they are afterwards.
+
+        Raises:
+            InvalidRequest: `stale_for` is no number of seconds.
         """
+        if stale_for is not None:
+            stale_for = _checks.seconds(stale_for, "stale_for")
         found: list[Job] = []
         running = JobFilter(states=frozenset({JobState.RUNNING}))
         after: Position | None = None

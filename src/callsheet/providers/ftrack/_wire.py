@@ -61,9 +61,13 @@ _NUMBERS = {int, float}
 
 def write_time(moment: datetime, zone: tzinfo, *, up: bool = False) -> str:
     """Return the moment as a query writes it: in the server's zone, in whole seconds, rounded down or up."""
-    if up and moment.microsecond:
-        moment += timedelta(seconds=1)
-    return moment.astimezone(zone).replace(microsecond=0, tzinfo=None).isoformat()
+    try:
+        if up and moment.microsecond:
+            moment += timedelta(seconds=1)
+        local = moment.astimezone(zone)
+    except OverflowError:  # no calendar goes on there: the last moment it has will do
+        local = datetime.min if moment.year == 1 else datetime.max
+    return local.replace(microsecond=0, tzinfo=None).isoformat()
 
 
 # -- jobs ----------------------------------------------------------------------------------------------------
