@@ -17,7 +17,8 @@ from callsheet._errors import Outcome
 from callsheet._http._messages import Answer
 from callsheet._http._retry import Retry
 from faultserver import FaultServer, Line, always, answer, chunked, in_turn, once
-from support.roads import Road
+from support.clocks import Clock
+from support.roads import Road, until
 
 FINE = answer(200, b'{"fine": true}', {"X-Request-Id": "r-1"})
 
@@ -56,30 +57,30 @@ async def test_nobody_listens(road: Road) -> None:
 
 async def test_server_that_starts_late(road: Road) -> None:
     """A server that comes up while a call is trying is reached by it."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    refused = 0
 
-    async with road(f"http://127.0.0.1:{port}", retry=Retry(base=0.05, random=lambda: 1.0)) as http:
-        async with anyio.create_task_group() as tasks:
-            got: list[int] = []
+    def pause() -> float:
+        nonlocal refused
+        refused += 1
+        if refused == 2:
+            listener.listen()
+            thread.start()
+        return 1.0
 
-            async def call() -> None:
-                got.append((await http.send("POST", "/create", body=b"{}")).status)
+    def serve() -> None:
+        connection, _ = listener.accept()
+        connection.recv(65536)
+        connection.sendall(FINE)
+        connection.close()
 
-            tasks.start_soon(call)
-            await anyio.sleep(0.1)
-            with socket.create_server(("127.0.0.1", port)) as listener:
-
-                def serve() -> None:
-                    connection, _ = listener.accept()
-                    connection.recv(65536)
-                    connection.sendall(FINE)
-                    connection.close()
-
-                thread = threading.Thread(target=serve)
-                thread.start()
-                await anyio.to_thread.run_sync(thread.join)
-    assert got == [200]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))  # nobody else's, though nobody listens yet
+        port = listener.getsockname()[1]
+        thread = threading.Thread(target=serve)
+        async with road(f"http://127.0.0.1:{port}", retry=Retry(base=0.002, random=pause)) as http:
+            got = await http.send("POST", "/create", body=b"{}")
+        thread.join()
+    assert (got.status, refused) == (200, 2)
 
 
 async def test_unknown_host(road: Road) -> None:
@@ -246,23 +247,32 @@ async def test_gzip_bomb_costs_no_memory(road: Road, bomb: bytes) -> None:
 
 
 @pytest.mark.parametrize("part", ["head", "body"])
-async def test_slow_answer_ends_at_the_deadline(road: Road, part: str) -> None:
+async def test_slow_answer_ends_at_the_deadline(road: Road, clock: Clock, part: str) -> None:
     """An answer that drips one byte at a time never outlives the call's deadline."""
     where = 5 if part == "head" else len(FINE) - 5
+    timeouts: list[errors.Timeout] = []
 
     def play(line: Line) -> None:
         line.request()
         line.send(FINE[:where])
+        line.acknowledged()
+        arrived.set()
         line.drip(FINE[where:] + b" " * 10_000, 0.02)
 
+    async def call() -> None:
+        with pytest.raises(errors.Timeout, match=r"no whole answer within 5 s") as caught:
+            await http.send("POST", "/create", body=b"{}", timeout=5)
+        timeouts.append(caught.value)
+
+    arrived = threading.Event()
     with FaultServer(play) as server:
-        async with road(server.url, timeout=0.1) as http:
-            began = anyio.current_time()
-            with pytest.raises(errors.Timeout, match=r"no whole answer within 0\.1 s") as caught:
-                await http.send("POST", "/create", body=b"{}", timeout=0.1)
-            assert anyio.current_time() - began >= 0.1
+        async with road(server.url) as http, anyio.create_task_group() as tasks:
+            tasks.start_soon(call)
+            await until(arrived.is_set)
+            assert timeouts == []
+            await clock.skip_waiting(6)
     expected = Outcome.UNKNOWN if part == "head" else Outcome.DONE
-    assert (caught.value.outcome, len(server.requests)) == (expected, 1)
+    assert ([error.outcome for error in timeouts], len(server.requests)) == ([expected], 1)
 
 
 async def test_server_that_reads_slowly_ends_at_the_stall_limit(road: Road) -> None:
@@ -274,12 +284,18 @@ async def test_server_that_reads_slowly_ends_at_the_stall_limit(road: Road) -> N
     assert caught.value.outcome is Outcome.NOT_DONE  # it did not leave whole
 
 
-async def test_silent_server_is_tried_again(road: Road) -> None:
+async def test_silent_server_is_tried_again(road: Road, clock: Clock) -> None:
     """A read whose server falls silent is given up at the stall limit and made again."""
-    with FaultServer(in_turn(lambda line: line.hang(), always(FINE))) as server:
-        async with road(server.url, stall=0.05) as http:
-            assert (await http.send("GET", "/")).json() == {"fine": True}
-    assert server.connections == 2
+
+    async def call() -> None:
+        assert (await http.send("GET", "/")).json() == {"fine": True}
+
+    with FaultServer(in_turn(once(end=Line.hang), always(FINE))) as server:
+        async with road(server.url, stall=5) as http, anyio.create_task_group() as tasks:
+            tasks.start_soon(call)
+            await until(lambda: len(server.requests) == 1)
+            await clock.skip_waiting(6)
+    assert (server.connections, len(server.requests)) == (2, 2)
 
 
 async def test_error_statuses(road: Road) -> None:

@@ -16,7 +16,7 @@ from callsheet._http._network import Network
 from callsheet._http._retry import Retry
 from callsheet._redaction import Secret
 from faultserver import Authority, FaultServer, Line, Play, always, answer
-from support.roads import Road
+from support.roads import Road, until
 
 FINE = answer(200, b"fine")
 CREDENTIALS = {
@@ -341,7 +341,7 @@ async def test_failed_renewal_is_told_to_all(road: Road) -> None:
 
         async def refresh(self, answer: Answer) -> None:
             self.renewals += 1
-            await anyio.sleep(0.05)
+            await until(lambda: len(server.requests) == 10)
             raise errors.Denied("wrong password", status=401)
 
     def play(line: Line) -> None:

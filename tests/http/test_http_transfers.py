@@ -15,7 +15,8 @@ from callsheet import _errors as errors
 from callsheet._errors import Outcome
 from callsheet._http._messages import Body
 from faultserver import FaultServer, Line, always, answer, chunked, in_turn, once
-from support.roads import Road
+from support.clocks import Clock
+from support.roads import Road, until
 
 FINE = answer(200, b"fine")
 DATA = random.Random(4).randbytes(300_000)
@@ -125,22 +126,28 @@ async def test_half_a_stream_may_have_been_used(road: Road) -> None:
     assert (caught.value.outcome, server.connections) == (Outcome.UNKNOWN, 1)
 
 
-async def test_upload_outlives_the_deadline_of_calls(road: Road) -> None:
+async def test_upload_outlives_the_deadline_of_calls(road: Road, clock: Clock) -> None:
     """A stream may take longer than a call, as long as it moves; then its answer has a call's time."""
 
     async def slowly() -> AsyncIterator[bytes]:
         for start in range(0, 50_000, 10_000):
-            await anyio.sleep(0.05)
+            clock.skip(2)
+            await anyio.lowlevel.checkpoint()
             yield DATA[start : start + 10_000]
 
-    with FaultServer(in_turn(always(FINE), once(end=Line.hang))) as server:
-        async with road(server.url, timeout=0.15) as http:
+    async def wait_for_the_answer() -> None:
+        with pytest.raises(errors.Timeout) as caught:
+            await http.send("PUT", "/file", body=Body(slowly, 50_000))
+        assert caught.value.outcome is Outcome.UNKNOWN
+
+    with FaultServer(always(FINE)) as server:
+        async with road(server.url, timeout=5) as http:
             await http.send("PUT", "/file", body=Body(slowly, 50_000))
     with FaultServer(once(end=Line.hang)) as server:
-        async with road(server.url, timeout=0.15) as http:
-            with pytest.raises(errors.Timeout) as caught:
-                await http.send("PUT", "/file", body=Body(slowly, 50_000))
-    assert caught.value.outcome is Outcome.UNKNOWN
+        async with road(server.url, timeout=5) as http, anyio.create_task_group() as tasks:
+            tasks.start_soon(wait_for_the_answer)
+            await until(lambda: len(server.requests) == 1)
+            await clock.skip_waiting(6)
 
 
 async def test_answer_before_the_body_was_taken(road: Road) -> None:
@@ -257,8 +264,8 @@ async def test_wrong_parts(road: Road, headers: dict[str, str], message: str) ->
     assert (caught.value.status, len(server.requests)) == (206, 1)
 
 
-async def read(road: Road, server: FaultServer, **wanted: Any) -> bytes:
-    async with road(server.url, stall=0.1) as http:
+async def read(road: Road, server: FaultServer, *, stall: float = 60, **wanted: Any) -> bytes:
+    async with road(server.url, stall=stall) as http:
         async with http.download("/file", **wanted) as download:
             return b"".join([chunk async for chunk in download])
 
@@ -342,20 +349,21 @@ async def test_download_that_stands_still(road: Road, pause: float) -> None:
 
     with FaultServer(play) as server:
         with pytest.raises(errors.Timeout) as caught:
-            await read(road, server)
+            await read(road, server, stall=0.1)
     assert caught.value.outcome is Outcome.NOT_DONE
 
 
-async def test_slow_reader_is_no_slow_server(road: Road) -> None:
+async def test_slow_reader_is_no_slow_server(road: Road, clock: Clock) -> None:
     """The time the reader takes between two pieces is not held against the server."""
-    with FaultServer(always(chunked([DATA[:100_000], DATA[100_000:]]))) as server:
-        async with road(server.url, stall=0.05) as http:
+    with FaultServer(always(chunked([b"a", b"b", b"c", b"d", b"e"]))) as server:
+        async with road(server.url, stall=5) as http:
             async with http.download("/file") as download:
                 got = b""
                 async for chunk in download:
                     got += chunk
-                    await anyio.sleep(0.06)
-    assert got == DATA
+                    clock.skip(6)
+                    await anyio.lowlevel.checkpoint()
+    assert got == b"abcde"
 
 
 async def test_download_is_retried_until_it_begins(road: Road) -> None:
