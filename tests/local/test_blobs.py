@@ -178,6 +178,26 @@ async def test_key_used_twice_at_the_same_time_makes_one_component(provider: Loc
     assert page.items == made[:1]
 
 
+async def test_key_used_at_the_same_time_for_other_bytes_is_refused(provider: LocalProvider) -> None:
+    """A file called like another, and as large, is not that file: nobody gets a component of other bytes."""
+    made: dict[bytes, Component] = {}
+    refused: list[str] = []
+
+    async def upload(content: bytes) -> None:
+        try:
+            made[content] = await provider.upload(
+                File(content, name="a"), location=None, key="k", progress=unseen
+            )
+        except Conflict as exc:
+            refused.append(str(exc))
+
+    async with anyio.create_task_group() as tasks:
+        for content in (b"one", b"two", b"six"):
+            tasks.start_soon(upload, content)
+    assert [component.checksum for component in made.values()] == [f"sha256:{digest(key)}" for key in made]
+    assert (len(made), refused) == (1, ["the idempotency key 'k' was used with another file"] * 2)
+
+
 async def test_upload_holds_two_chunks_at_most(provider: LocalProvider, tmp_path: Path) -> None:
     """Memory does not grow with the file."""
     path = tmp_path / "large"
@@ -393,6 +413,24 @@ async def test_frame_sequence_is_one_component_with_its_frames(
     for component in (sequence, *members):
         with pytest.raises(NotFound, match=component.id):
             await provider.get_component(component.id)
+
+
+async def test_key_of_a_frame_sequence_is_bound_to_its_frames(
+    provider: LocalProvider, upload: Upload, frames: FrameSequence
+) -> None:
+    """Other frames, fewer or more, of the same size together, are another request."""
+    component = await upload(frames, key="k")
+    assert await upload(frames, key="k") == component
+    for first, sizes in {1: (1001, 1002, 1003), 2001: (3000, 6), 1001: (3000, 6), 1002: (3, 3, 3000)}.items():
+        for number, size in enumerate(sizes, start=first):
+            frames.pattern.with_name(f"beauty.{number:04}.exr").write_bytes(CONTENT[:size])
+        other = FrameSequence(frames.pattern, first, first + len(sizes) - 1)
+        with pytest.raises(Conflict, match="the idempotency key 'k' was used with other frames"):
+            await upload(other, key="k")
+    for number in (1001, 1002, 1003):
+        frames.pattern.with_name(f"beauty.{number}.exr").write_bytes(b"x" * 1002)
+    with pytest.raises(Conflict, match="the idempotency key 'k' was used with another file"):
+        await upload(frames, key="k")
 
 
 async def test_missing_frame_stores_nothing(

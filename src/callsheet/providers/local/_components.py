@@ -166,9 +166,19 @@ def store(transaction: Transaction, wanted: list[NewFile]) -> list[Component | E
     known.save()
     found = get(transaction.db, [answer for answer in answers if isinstance(answer, str)])
     return [
-        answer if isinstance(answer, Exception) else found.get(answer) or _deleted(new.key, answer)
+        answer if isinstance(answer, Exception) else _kept(transaction.db, new, answer, found.get(answer))
         for new, answer in zip(wanted, answers, strict=True)
     ]
+
+
+def _kept(db: Connection, new: NewFile, target: str, found: Component | None) -> Component | Exception:
+    """Return what is kept under the key, if that is this file: two uploads may have begun with one key."""
+    if found is None:
+        return _deleted(new.key, target)
+    frames = [(frame.name, frame.size, frame.checksum) for frame in members(db, target)] if new.frames else []
+    if (found.checksum, frames) != (new.checksum, list(new.frames)):
+        return Conflict(f"the idempotency key {new.key!r} was used with another file", provider="local")
+    return found
 
 
 def _rows(transaction: Transaction, new: NewFile) -> list[Row]:
