@@ -65,6 +65,7 @@ async def test_the_environment_names_the_tracker(tmp_path: Path, monkeypatch: py
         ("https://studio.ftrackapp.com", ["url", "ftrack+https://HOST"]),
         ("local://host/jobs", ["url", "local:DIR"]),
         ("local:jobs?x=1", ["url", "x=1"]),
+        ("local:~nobody-of-that-name/jobs", ["url", "~nobody-of-that-name", "nobody's home"]),
         ("postgresql://db/jobs", ["url", "postgresql", "not in this version"]),
         ("vidispine+https://[::1", ["url", "is not an address"]),
         ("ftrack+https://host#part", ["url", "#part"]),

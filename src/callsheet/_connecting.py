@@ -157,4 +157,7 @@ def _directory(rest: str) -> Path:
         return own_directory()
     if path.startswith("//"):
         raise ConfigError("url: write local:DIR, without slashes that look like a host")
-    return Path(path).expanduser()
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as exc:
+        raise ConfigError(f"url: {path.partition('/')[0]} in 'local:{path}' is nobody's home") from exc

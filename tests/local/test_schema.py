@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -42,7 +43,12 @@ async def test_directory_and_files_are_for_their_owner_only(provider: LocalProvi
     }
 
 
-@pytest.mark.parametrize("name", ["sp ace", "que?stion", "ha#sh", "per%20cent", "umläut", "a&b=c"])
+NOT_UNICODE = os.fsdecode(b"not \xff Unicode")
+
+
+@pytest.mark.parametrize(
+    "name", ["sp ace", "que?stion", "ha#sh", "per%20cent", "umläut", "a&b=c", NOT_UNICODE]
+)
 async def test_any_name_of_a_directory_works(tmp_path: Path, name: str) -> None:
     """A path is a path, not a URL."""
     async with LocalProvider(tmp_path / name) as provider:
@@ -131,6 +137,18 @@ async def test_settings_that_make_no_sense(directory: Path, setting: str, value:
     with pytest.raises(ConfigError, match=f"{setting} must be"):
         LocalProvider(**({"directory": directory} | {setting: value}))
     assert not directory.exists()
+
+
+@pytest.mark.parametrize("leading", ["~nobody-of-that-name/jobs", "circle", "circle/jobs"])
+async def test_path_that_leads_nowhere_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leading: str
+) -> None:
+    """A home of nobody's, and links that lead in a circle, are named, and nothing is made."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(ConfigError, match=leading):
+        await LocalProvider(leading).open()
+    assert [path.name for path in tmp_path.iterdir()] == ["circle"]
 
 
 @pytest.mark.parametrize("below", ["", "deeper", "deeper/still"])

@@ -34,7 +34,7 @@ from callsheet.abc import CAPABILITIES, Claim, Progress, Provider, Sweep
 from callsheet.providers.local import _components, _jobs, _leases, _making, _queries, _sweeping, details
 from callsheet.providers.local._blobs import Blobs
 from callsheet.providers.local._creating import order
-from callsheet.providers.local._directory import FILES
+from callsheet.providers.local._directory import FILES, resolved
 from callsheet.providers.local._garbage import Garbage, claim_all, collect
 from callsheet.providers.local._keys import request_hash
 from callsheet.providers.local._rows import LOCATION
@@ -107,7 +107,7 @@ class LocalProvider(Provider):
             raise ConfigError(f"user must be a name, not {user!r}")
         if not callable(policy):
             raise ConfigError(f"policy must be a function, not {policy!r}")
-        self.directory: Path = Path(directory).expanduser().resolve()
+        self.directory: Path = resolved(directory)
         self.watch_interval: float = _positive(watch_interval, "watch_interval")
         self.progress_interval: float = 0.25
         self._user = user
@@ -319,11 +319,12 @@ class LocalProvider(Provider):
 
     async def _require_same(self, file: File | FrameSequence, found: Component, key: str) -> None:
         """Raise `Conflict` unless the component has the bytes of the file: one key, one request."""
-        pairs = [(file, found)] if isinstance(file, File) else []
-        if isinstance(file, FrameSequence):
-            pairs = list(zip(file.files(), await self.members(found) or (), strict=True))
-        for source, kept in pairs:
-            if await self._blobs.checksum(source) != kept.checksum:
+        files = [file] if isinstance(file, File) else file.files()
+        kept = [found] if isinstance(file, File) else await self.members(found) or ()
+        if [one.name for one in files] != [one.name for one in kept]:
+            raise Conflict(f"the idempotency key {key!r} was used with other frames", provider="local")
+        for source, component in zip(files, kept, strict=True):
+            if await self._blobs.checksum(source) != component.checksum:
                 raise Conflict(f"the idempotency key {key!r} was used with another file", provider="local")
 
     async def _stored(

@@ -182,7 +182,7 @@ def _engine(path: Path, begin: str, busy: float, *, size: int) -> Engine:
 def _connection(path: Path, busy: float) -> sqlite3.Connection:
     # `mode=rw` never makes a database, which a plain path would if ours had just been moved away.
     connection = sqlite3.connect(
-        f"file:{quote(str(path))}?mode=rw",
+        f"file:{quote(os.fsencode(path))}?mode=rw",
         uri=True,
         timeout=busy,
         isolation_level=None,

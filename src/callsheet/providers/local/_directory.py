@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 from callsheet._errors import ConfigError, Denied
 from callsheet._locks import locked_directory
 
-__all__ = ["DATABASE", "FILES", "check_file_system", "claimed"]
+__all__ = ["DATABASE", "FILES", "check_file_system", "claimed", "resolved"]
 
 DATABASE = "callsheet.db"
 FILES = "files"
@@ -25,6 +26,18 @@ ocfs2 orangefs panfs smb2 smb3 smbfs wekafs
 """
 
 NETWORK = frozenset(NETWORK_WORDS.split())
+
+
+def resolved(directory: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of the directory, without symlinks; it need not exist.
+
+    Raises:
+        ConfigError: There is no such home, or symlinks lead in a circle.
+    """
+    try:
+        return Path(directory).expanduser().resolve()
+    except (OSError, RuntimeError) as exc:
+        raise ConfigError(f"directory {str(directory)!r} leads nowhere: {exc}", provider="local") from exc
 
 
 @contextmanager
