@@ -140,6 +140,9 @@ def test_seconds_at_their_limit() -> None:
     assert checks.seconds(0.5, "beat", low=0.5) == 0.5
     with refused("beat must be a number of seconds from 0.5 up"):
         checks.seconds(0.4, "beat", low=0.5)
+    assert checks.seconds(9, "lease", high=9) == 9.0
+    with refused("lease must be a number of seconds from 0 to 9, not 9.1"):
+        checks.seconds(9.1, "lease", high=9)
 
 
 @given(
@@ -290,7 +293,7 @@ def test_new_job_is_normalised() -> None:
         priority=70.0,  # type: ignore[arg-type]  # a whole float is taken too
         item="VX-1",
         attributes={"frames": (1, 2)},
-        files=["a.exr"],
+        files=iter(["a.exr"]),  # type: ignore[arg-type]  # anything that can be gone through is taken too
         idempotency_key="k",
         vendor={"tags": {}},
     )
@@ -302,7 +305,7 @@ def test_new_job_is_normalised() -> None:
         priority=70,
         item="VX-1",
         attributes={"frames": [1, 2]},
-        files=["a.exr"],
+        files=("a.exr",),
         idempotency_key="k",
         vendor={"tags": {}},
     )
@@ -320,6 +323,8 @@ def test_new_job_is_normalised() -> None:
         ("item", "\0"),
         ("attributes", []),
         ("idempotency_key", " "),
+        ("files", "a.exr"),
+        ("files", 7),
     ],
 )
 def test_bad_new_job_is_named(field: str, value: Any) -> None:

@@ -165,6 +165,12 @@ async def test_identity_of_a_path(path: Path, threads: Threads, monkeypatch: pyt
             assert reader.identity is None
 
 
+class Notes(io.StringIO):
+    """A file that is open as text, and knows its name."""
+
+    name = "notes.txt"
+
+
 def refused(complaint: str) -> AbstractContextManager[object]:
     """Expect an `InvalidRequest` that begins with the complaint."""
     return pytest.raises(InvalidRequest, match=f"^{re.escape(complaint)}")
@@ -178,12 +184,15 @@ def refused(complaint: str) -> AbstractContextManager[object]:
         (b"abc", {"name": ""}, "file: name must not be empty"),
         (b"abc", {"name": "a\0b"}, "file: name holds a NUL character"),
         (b"abc", {"name": b"a"}, "file: name must be a text, not bytes"),
-        ("", {}, "file: name must not be empty"),
-        ("/", {}, "file: name must not be empty"),
+        ("", {}, "file '' names no file"),
+        ("/", {}, "file '/' names no file"),
+        (Path(), {"name": ""}, "file '.' names no file"),
+        ("a.exr", {"name": ""}, "file: name must not be empty"),
         (7, {"name": "a"}, "file: cannot read from int"),
         (None, {}, "file: cannot read from NoneType"),
         (["a.exr"], {"name": "a"}, "file: cannot read from list"),
         (io.StringIO("abc"), {"name": "a"}, "file 'a' is open as text; open it in binary mode"),
+        (Notes("abc"), {}, "file 'notes.txt' is open as text; open it in binary mode"),
         (b"abc", {"name": "a", "size": -1}, "file 'a': size must be a number of bytes, not -1"),
         (b"abc", {"name": "a", "size": True}, "file 'a': size must be a number of bytes, not True"),
         (b"abc", {"name": "a", "size": 3.0}, "file 'a': size must be a number of bytes, not 3.0"),

@@ -17,6 +17,7 @@ from callsheet._models import Job, JobChanges, JobFilter, JobState, NewJob
 __all__ = [
     "MAX_TEXT",
     "interval",
+    "iterable",
     "job_changes",
     "job_filter",
     "job_id",
@@ -94,11 +95,12 @@ def priority(value: Any) -> int | None:
     return None if value is None else int(value)
 
 
-def seconds(value: Any, field: str, *, low: float = 0.0) -> float:
-    """Return a length of time in seconds, finite and not below `low`."""
+def seconds(value: Any, field: str, *, low: float = 0.0, high: float = sys.float_info.max) -> float:
+    """Return a length of time in seconds, finite, not below `low` and not above `high`."""
     known = isinstance(value, int | float) and not isinstance(value, bool)
-    if not known or not low <= value <= sys.float_info.max:  # false for NaN, too
-        raise InvalidRequest(f"{field} must be a number of seconds from {low:g} up, not {value!r}")
+    if not known or not low <= value <= high:  # false for NaN, too
+        end = "up" if high == sys.float_info.max else f"to {high:g}"
+        raise InvalidRequest(f"{field} must be a number of seconds from {low:g} {end}, not {value!r}")
     return float(value)
 
 
@@ -161,11 +163,16 @@ def _may_fit(value: Mapping[Any, Any]) -> bool:
     return left >= 0
 
 
-def several(given: Iterable[Any]) -> list[Any]:
-    """Return the list; a single job or file where several belong is a slip worth naming."""
+def iterable(given: Iterable[Any], field: str) -> Iterable[Any]:
+    """Return it as it is; a single job or file where several belong is a slip worth naming."""
     if isinstance(given, str | bytes | Job) or not isinstance(given, Iterable):
-        raise InvalidRequest(f"give a list, not {type(given).__name__}")
-    return list(given)
+        raise InvalidRequest(f"{field}: give a list, not {type(given).__name__}")
+    return given
+
+
+def several(given: Iterable[Any], field: str) -> list[Any]:
+    """Return what is iterable as a list."""
+    return list(iterable(given, field))
 
 
 def job_id(job: Job | str, tracker: str) -> str:
@@ -191,6 +198,7 @@ def new_job(new: Any) -> NewJob:
         priority=priority(new.priority),
         item=optional_text(new.item, "item"),
         attributes=None if new.attributes is None else json_mapping(new.attributes),
+        files=() if new.files is None else tuple(several(new.files, "files")),
         idempotency_key=optional_text(new.idempotency_key, "idempotency_key"),
     )
 

@@ -42,12 +42,15 @@ class File:
 
     def __init__(self, source: Source, *, name: str | None = None, size: int | None = None) -> None:
         if isinstance(source, str | os.PathLike):
-            source = Path(source)
+            given, source = source, Path(source)
             name = source.name if name is None else name
+            if not name and not source.name:
+                raise InvalidRequest(f"file {str(given)!r} names no file")
         elif not isinstance(source, bytes | AsyncIterable) and not hasattr(source, "read"):
             raise InvalidRequest(f"file: cannot read from {type(source).__name__}")
         elif isinstance(source, io.TextIOBase):
-            raise InvalidRequest(f"file {name!r} is open as text; open it in binary mode")
+            shown = getattr(source, "name", None) if name is None else name
+            raise InvalidRequest(f"file {shown!r} is open as text; open it in binary mode")
         if name is None:
             raise InvalidRequest("file: name= is needed unless the source is a path")
         if size is None and isinstance(source, AsyncIterable):

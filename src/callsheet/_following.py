@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Following"]
 
+MAX_LEASE = 1e9
+"""Seconds that a lease may last, some 30 years: any tracker can store when it ends."""
+
 
 class Following:
     """The calls that go on for as long as a job or a file does."""
@@ -59,7 +62,7 @@ class Following:
             return await attach(
                 self._door.provider,
                 id_,
-                _checks.several(files),
+                _checks.several(files, "files"),
                 location=location,
                 concurrency=concurrency,
                 on_progress=on_progress,
@@ -93,7 +96,7 @@ class Following:
             WaitTimeout: `.jobs` are all of them as last seen, `.job` the first that is not there.
             BulkError: The others ended, but some vanished.
         """
-        given = _checks.several(jobs)
+        given = _checks.several(jobs, "jobs")
         ids = [self._door.job_id(job) for job in given]
         self._door.require("wait")
         seen = {job.id: job for job in given if isinstance(job, Job)}
@@ -159,9 +162,9 @@ class Following:
         if on_cancel not in get_args(OnCancel):
             raise InvalidRequest(f"on_cancel must be 'cancel' or 'ignore', not {on_cancel!r}")
         options = TrackOptions(
-            lease=_checks.seconds(lease, "lease", low=0.01),
+            lease=_checks.seconds(lease, "lease", low=0.01, high=MAX_LEASE),
             beat=_checks.seconds(beat, "beat", low=0.001),
-            grace=_checks.seconds(grace, "grace"),
+            grace=_checks.seconds(grace, "grace", high=MAX_LEASE),
             final_timeout=_checks.seconds(final_timeout, "final_timeout"),
             on_cancel=on_cancel,
         )

@@ -116,9 +116,9 @@ class Jobs(Following):
         Raises:
             BulkError: Where it cannot: some were made, some not.
         """
-        base = idempotency_key or new_key()
+        base = _checks.optional_text(idempotency_key, "idempotency_key") or new_key()
         many: builtins.list[NewJob] = []
-        for index, one in enumerate(new):
+        for index, one in enumerate(_checks.iterable(new, "new")):
             key = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{base}/{index}"))
             many.append(self._door.new_job(one, "create_many", key=key))
             if index % 100 == 99:
@@ -154,7 +154,7 @@ class Jobs(Following):
 
     async def get_many(self, jobs: Iterable[Job | str]) -> builtins.list[Job | None]:
         """Return the jobs as they are now, in the order given; `None` for each that does not exist."""
-        ids = [self._door.job_id(job) for job in _checks.several(jobs)]
+        ids = [self._door.job_id(job) for job in _checks.several(jobs, "jobs")]
         self._door.require("list")
         found: builtins.list[Job | None] = []
         with self._door.calling():
@@ -292,7 +292,7 @@ class Jobs(Following):
             NotFound: A job does not exist; nothing was changed.
             BulkError: The tracker cannot do all or none: some were changed, some not.
         """
-        ids = [self._door.job_id(job) for job in _checks.several(jobs)]
+        ids = [self._door.job_id(job) for job in _checks.several(jobs, "jobs")]
         checked = _checks.job_changes(changes)
         self._door.require("update", *changes)
         if not ids:

@@ -504,14 +504,15 @@ async def test_what_makes_no_sense(rig: Rig, client: Client[Any], job: Job, path
     part = await client.components.upload(paths[3])
     before = await rig.snapshot()
     attaching: list[tuple[Any, dict[str, Any], str]] = [
-        (str(paths[0]), {}, "give a list, not str"),
-        (b"abc", {}, "give a list, not bytes"),
-        (paths[0], {}, "give a list, not"),
-        (part, {}, "give a list, not Component"),
-        (File(b"", name="a"), {}, "give a list, not File"),
-        (7, {}, "give a list, not int"),
+        (str(paths[0]), {}, "files: give a list, not str"),
+        (b"abc", {}, "files: give a list, not bytes"),
+        (paths[0], {}, "files: give a list, not"),
+        (part, {}, "files: give a list, not Component"),
+        (File(b"", name="a"), {}, "files: give a list, not File"),
+        (7, {}, "files: give a list, not int"),
         ([7], {}, "cannot read from int"),
         ([b"abc"], {}, "name= is needed"),
+        ([paths[0], ""], {}, "file '' names no file"),
         ([paths[0], None], {}, "cannot read from NoneType"),
         ([paths[0]], {"concurrency": 0}, "concurrency"),
         ([paths[0]], {"concurrency": -1}, "concurrency"),

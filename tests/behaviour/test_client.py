@@ -340,6 +340,8 @@ BAD_CREATES: list[tuple[dict[str, Any], str]] = [
     ({"attributes": {"a": {2, 3}}}, "attributes cannot be written as JSON"),
     ({"idempotency_key": ""}, "idempotency_key must not be empty"),
     ({"idempotency_key": 7}, "idempotency_key must be a text"),
+    ({"files": "plate.exr"}, "files: give a list, not str"),
+    ({"files": File(b"x", name="x")}, "files: give a list, not File"),
 ]
 
 
@@ -353,6 +355,9 @@ async def test_bad_jobs_are_not_made(rig: Rig, client: Client[Any]) -> None:
         assert isinstance(caught.value, ValueError)
         with raises_for(complaint, InvalidRequest, match=complaint):
             await client.jobs.create_many([NewJob(name="good"), NewJob(**({"name": "render"} | bad))])
+    for key in ("", 7):
+        with raises_for(key, InvalidRequest, match="idempotency_key"):
+            await client.jobs.create_many([NewJob(name="render")], idempotency_key=key)  # type: ignore[arg-type]  # the test is about this
     with pytest.raises(InvalidRequest, match="create_many takes NewJob, not str"):
         await client.jobs.create_many(["render"])  # type: ignore[list-item]  # the test is about this
     assert await rig.snapshot() == before
@@ -450,12 +455,16 @@ async def test_lists_where_lists_belong(rig: Rig, client: Client[Any]) -> None:
     job = await rig.make_job()
     bad: list[Any] = [job, job.id, 7, None]
     for given in bad:
-        with raises_for(given, InvalidRequest, match="give a list, not"):
+        with raises_for(given, InvalidRequest, match="jobs: give a list, not"):
             await client.jobs.get_many(given)
-        with raises_for(given, InvalidRequest, match="give a list, not"):
+        with raises_for(given, InvalidRequest, match="jobs: give a list, not"):
             await client.jobs.update_many(given, name="other")
-        with raises_for(given, InvalidRequest, match="give a list, not"):
+        with raises_for(given, InvalidRequest, match="jobs: give a list, not"):
             await client.jobs.wait_all(given)
+        with raises_for(given, InvalidRequest, match="new: give a list, not"):
+            await client.jobs.create_many(given)
+    with pytest.raises(InvalidRequest, match="new: give a list, not NewJob"):
+        await client.jobs.create_many(NewJob(name="render"))  # type: ignore[arg-type]  # the test is about this
     assert await client.jobs.get(job) == job
 
 

@@ -737,6 +737,8 @@ async def test_what_makes_no_sense(rig: Rig, client: Client[Any]) -> None:
         ({"name": "a", "on_cancel": "shrug"}, "on_cancel"),
         ({"name": "a", "lease": 0}, "lease"),
         ({"name": "a", "lease": float("nan")}, "lease"),
+        ({"name": "a", "lease": 1e10}, "lease must be a number of seconds from 0.01 to 1e"),
+        ({"name": "a", "grace": 1e300}, "grace must be a number of seconds from 0 to 1e"),
         ({"name": "a", "beat": -1}, "beat"),
         ({"name": "a", "beat": 59.0}, "beat"),
         ({"name": "a", "grace": -1}, "grace"),
