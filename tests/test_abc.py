@@ -116,7 +116,7 @@ async def test_what_a_tracker_need_not_answer(call: str) -> None:
 
 
 async def test_more_of_what_a_tracker_need_not_answer() -> None:
-    """Beating, reading and finding by key are refused; without sequences, every component is a plain file."""
+    """Beating, reading and finding by key are refused; every component is a plain file, in no folder."""
     bare = Bare()
     with pytest.raises(Unsupported, match="track"):
         await bare.beat_job(CLAIM, JobChanges())
@@ -125,6 +125,7 @@ async def test_more_of_what_a_tracker_need_not_answer() -> None:
     with pytest.raises(Unsupported, match="mirror"):
         await bare.made_components(["k"])
     assert await bare.members(PART) is None
+    assert bare.folders([PART, PART]) == ["", ""]
 
 
 def test_what_a_tracker_must_answer() -> None:

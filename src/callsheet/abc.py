@@ -355,6 +355,14 @@ class Provider(ABC):
         """Return the frames of a frame sequence, in order; `None` for a plain file."""
         return None
 
+    def folders(self, components: Sequence[Component]) -> list[str]:
+        """Return the folder that each of a job's files lies in, for whoever downloads all of them.
+
+        It is relative, with `/` between its parts, each of them a harmless name; `""` where the tracker knows
+        names alone. No I/O.
+        """
+        return [""] * len(components)
+
     def read(
         self, component: Component, *, start: int = 0
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:

@@ -88,6 +88,24 @@ def test_files_of_one_name_do_not_meet(cli: Cli, job: str) -> None:
     assert set(found.values()) == {"x/f", "y/f", "z/f", "g"}
 
 
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+def test_files_that_would_be_one_do_not_meet(cli: Cli, job: str, more: Sequence[str]) -> None:
+    """Names that would be one file or folder are kept apart, also where what is there may be replaced."""
+    names = ["x/f", "y/f", "x/2", "x/a?", "x/a*", "y/a_"]
+    write(*names)
+    for name in names:  # in this order
+        cli("attach", job, name)
+    assert cli("download", job, "--to", "in", *more).code == 0
+    assert read("in") == {
+        "f": "x/f",
+        "2/f": "y/f",
+        "2/2": "x/2",
+        "a_": "x/a?",
+        "2/a_": "x/a*",
+        "3/a_": "y/a_",
+    }
+
+
 def test_downloads_are_chosen_by_name(cli: Cli, job: str) -> None:
     """Only the files whose names match any of the patterns are downloaded, into the working folder."""
     write("made/a.exr", "made/b.exr", "made/c.mov", "made/d.log")

@@ -427,6 +427,9 @@ async def test_several_roots(client: Client[ShelfProvider], shelf: Shelf, tmp_pa
     shelf.task(1, {"a": b"1"}, {"a": b"2"}, {"a": b"3"})
     await client.provider.download_outputs(ID, tmp_path)
     assert tree(tmp_path) == {"show/a": b"1", "tex/a": b"2", "show 2/a": b"3"}
+    listed = await client.components.list(ID).collect()
+    assert client.provider.folders(listed) == ["show", "tex", "show 2"]
+    assert client.provider.folders(listed[:1]) == [""]
 
 
 async def test_what_is_there(client: Client[ShelfProvider], shelf: Shelf, tmp_path: Path) -> None:
@@ -466,3 +469,10 @@ async def test_names_that_would_be_one(client: Client[ShelfProvider], shelf: She
     with pytest.raises(IntegrityError, match="would both be the file"):
         await client.provider.download_outputs(ID, tmp_path)
     assert tree(tmp_path) == {}
+
+
+async def test_folders_are_harmless(client: Client[ShelfProvider], shelf: Shelf) -> None:
+    """Each part of a folder's name is made safe, as names of files are."""
+    shelf.task(1, {".git/con/a?/b\udcff/c": b"one", "plain": b"two"}, None)
+    listed = await client.components.list(ID).collect()
+    assert client.provider.folders(listed) == ["_git/_con/a_/b_", ""]

@@ -66,6 +66,7 @@ class Wrapping(Provider):
     get_component = _passed_on("get_component")
     delete_component = _passed_on("delete_component")
     members = _passed_on("members")
+    folders = _passed_on("folders")
     read = _passed_on("read")
     component_url = _passed_on("component_url")
     page_locations = _passed_on("page_locations")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import sys
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from callsheet._cli._exits import Exit, explained
 from callsheet._cli._messages import one_line, say
 from callsheet._cli._output import line, record, terminal, write_components
 from callsheet._cli._session import SHOWN, WHERE, Shown, Where
+from callsheet._names import safe_name
 
 __all__ = ["attach", "download"]
 
@@ -63,6 +63,8 @@ async def download(
 ) -> Exit:
     """Download the files of a job, verified; a download that was broken off goes on where it was.
 
+    Files come into the folders that the tracker knows for them; the second of a place goes into a folder 2.
+
     Args:
         job: Its id.
         to: The folder to write into, made if need be; by default the current one.
@@ -73,7 +75,12 @@ async def download(
     is_plain = json or not sys.stdout.isatty()
     async with where.client() as client:
         files = await client.components.list(job=job).collect()
-        wanted = [one for one in files if not name or any(fnmatch.fnmatch(one.name, glob) for glob in name)]
+        placed = zip(files, client.provider.folders(files), strict=True)
+        wanted = [
+            (one, folder)
+            for one, folder in placed
+            if not name or any(fnmatch.fnmatch(one.name, glob) for glob in name)
+        ]
         if not wanted:
             raise NotFound(f"job {job!r} has no file that matches" if files else f"job {job!r} has no files")
         with _bars() as see:
@@ -88,15 +95,24 @@ async def download(
     return Exit.OK if all(isinstance(outcome, Path) for _, outcome in outcomes) else Exit.FAILED
 
 
-def _targets(components: Sequence[Component], to: Path) -> list[tuple[Component, Path]]:
-    """Return the folder of each component; the second of a name goes into a folder `2`, and so on."""
-    seen: Counter[str] = Counter()
+def _targets(components: Sequence[tuple[Component, str]], to: Path) -> list[tuple[Component, Path]]:
+    """Return the folder that each component goes into; the second of a place goes into a folder `2` there."""
+    files: set[Path] = set()
+    folders: set[Path] = set()
     targets = []
-    for component in components:
-        seen[component.name] += 1
-        number = seen[component.name]
-        targets.append((component, to if number == 1 else to / str(number)))
+    for component, below in components:
+        folder, number = to / below, 1
+        while _is_taken(folder / safe_name(component.name), files, folders):
+            number += 1
+            folder = to / below / str(number)
+        files.add(folder / safe_name(component.name))
+        folders.update([folder, *folder.parents])
+        targets.append((component, folder))
     return targets
+
+
+def _is_taken(place: Path, files: Collection[Path], folders: Collection[Path]) -> bool:
+    return place in files or place in folders or any(folder in files for folder in place.parents)
 
 
 async def _download_all(

@@ -27,7 +27,7 @@ from callsheet.providers.deadline._farms import FarmCalls
 from callsheet.providers.deadline._manifests import Entry, hash_of, read_manifest
 from callsheet.providers.deadline._outputs import chosen, filled_in, missing, written
 from callsheet.providers.deadline._storage import Storage
-from callsheet.providers.deadline._trees import left_over, places_of, set_time
+from callsheet.providers.deadline._trees import folders_of, left_over, places_of, set_time
 from callsheet.providers.deadline.details import ManifestProperties, read_job
 
 __all__ = ["DeadlineFile", "FileCalls"]
@@ -204,6 +204,10 @@ class FileCalls(FarmCalls):
         )
         async with chunks:
             yield chunks
+
+    def folders(self, components: Sequence[Component]) -> list[str]:
+        """Return the folder of each file below its root; files of several roots have one for each root."""
+        return folders_of(components)
 
     async def download_outputs(
         self,

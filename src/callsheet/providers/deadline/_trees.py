@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from callsheet._errors import IntegrityError
@@ -12,24 +12,34 @@ from callsheet._models import Component
 from callsheet._names import safe_name
 from callsheet.providers.deadline._hashing import hash_file, look
 
-__all__ = ["left_over", "places_of", "set_time"]
+__all__ = ["folders_of", "left_over", "places_of", "set_time"]
+
+
+def folders_of(components: Iterable[Component]) -> list[str]:
+    """Return the folder of each file below one for all: the one below its root, each part made harmless.
+
+    Files of several roots lie in a folder for each, named like the root's last part.
+    """
+    facts = [one.raw for one in components]
+    roots = dict.fromkeys((raw["rootPath"], raw["rootPathFormat"]) for raw in facts)
+    names = dict.fromkeys(roots, "") if len(roots) == 1 else _root_names(list(roots))
+    folders = []
+    for raw in facts:
+        root = names[raw["rootPath"], raw["rootPathFormat"]]
+        parts = [safe_name(part) for part in raw["path"].split("/")[:-1]]
+        folders.append("/".join(filter(None, [root, *parts])))
+    return folders
 
 
 def places_of(components: Sequence[Component], folder: Path) -> dict[Path, Component]:
-    """Return where each file goes below a folder: its path below its root, each part of it made harmless.
-
-    Files of several roots go into a folder for each, named like the root's last part.
+    """Return where each file goes below a folder.
 
     Raises:
         IntegrityError: Two files would be the same.
     """
-    roots = dict.fromkeys((one.raw["rootPath"], one.raw["rootPathFormat"]) for one in components)
-    names = dict.fromkeys(roots, "") if len(roots) == 1 else _root_names(list(roots))
     places: dict[Path, Component] = {}
-    for one in components:
-        root = names[one.raw["rootPath"], one.raw["rootPathFormat"]]
-        parts = [safe_name(part) for part in one.raw["path"].split("/")]
-        place = folder.joinpath(*filter(None, [root, *parts]))
+    for one, below in zip(components, folders_of(components), strict=True):
+        place = folder / below / safe_name(one.name)
         if place in places:
             raise IntegrityError(f"{one.id} and {places[place].id} would both be the file {str(place)!r}")
         places[place] = one
