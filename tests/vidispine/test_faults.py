@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,10 @@ async def test_what_cannot_be_made(client: Vidispine, sandbox: Sandbox) -> None:
         "'itemId'": {"attributes": {"itemId": "VX-1"}},
         "'callsheet_name'": {"attributes": {"callsheet_name": "x"}},
         "bytes": {"description": "x" * 7000},
-        "bytes in a URL": {"description": "\N{SKULL}" * 700},
+        "bytes in a URL": {"description": "\N{SKULL}" * 530},
+        "description is too long": {"description": "\N{SKULL}" * 700},
+        "shot is too long": {"attributes": {"shot": "x" * 9000, "take": "1"}},
+        "idempotency_key is too long": {"idempotency_key": "k" * 9000},
         "one file": {"files": [file, file]},
         "'RAW_IMPORT'": {"files": [file], "type": "IMPORT"},
         "item": {"files": [file], "item": "VX-1"},
@@ -185,6 +189,21 @@ async def test_options_of_vidispines_own(client: Vidispine, sandbox: Sandbox) ->
     await client.jobs.create("x", type="STUDIO_RENDER", vendor=options)
     (request,) = sandbox.requests("/API/job", method="POST")
     assert "notification=VX-7&notificationData=x%20y&flag=true&tag=a&tag=b" in request.target
+
+
+async def test_what_is_too_long_to_ask_for(client: Vidispine, sandbox: Sandbox) -> None:
+    """What no URL has room for is refused by name, before anything is sent; an id is nobody's."""
+    calls: dict[str, Awaitable[object]] = {
+        "reason": client.provider.abort("VX-1", reason="r" * 9000),
+        "shot": client.jobs.list(attributes={"shot": "ü" * 2000, "take": "2"}).collect(),
+        "type": client.jobs.count(types={f"TYPE_{number}" for number in range(1000)}),
+        "path": client.provider.request("GET", "item/VX-1", query={"path": "p" * 9000}),
+    }
+    for word, call in calls.items():
+        with raises_for(word, InvalidRequest, match=rf"^{word} is too long: \d+ bytes in a URL"):
+            await call
+    assert await client.jobs.get_many(["VX-" + "1" * 9000]) == [None]
+    assert sandbox.requests() == []
 
 
 # -- changing ------------------------------------------------------------------------------------------------

@@ -547,6 +547,7 @@ async def test_what_makes_no_sense(client: Vidispine, sandbox: Sandbox, item: st
     provider: Any = client.provider
     file = File(b"data", name="a.mov")
     frames = FrameSequence("a.%04d.exr", 1, 2)
+    part = await client.components.upload(File(b"data", name="a"))
     sandbox.forget_requests()
     bad: list[tuple[Callable[[], Awaitable[Any]], str]] = [
         (lambda: provider.import_shape(None, file, tag="lowres"), "job"),
@@ -563,11 +564,24 @@ async def test_what_makes_no_sense(client: Vidispine, sandbox: Sandbox, item: st
         (lambda: provider.import_placeholder(item, file, component=""), "component"),
         (lambda: provider.create_placeholder(""), "title"),
         (lambda: provider.create_placeholder("x", video=-1), "video"),
+        (lambda: provider.create_placeholder("x", video=1.5), "video"),
+        (lambda: provider.create_placeholder("x", metadata=["a"]), "metadata"),
         (lambda: provider.create_placeholder("x", metadata={"a": 7}), "metadata"),
         (lambda: provider.import_uri(""), "uri"),
         (lambda: provider.import_uri("file:///a", transcode=[7]), "transcode"),
         (lambda: provider.import_uri("file:///a", metadata={"a": 7}), "metadata"),
         (lambda: provider.import_uri("file:///a", metadata={7: "a"}), "metadata"),
+        (lambda: provider.import_uri("file:///a", metadata=["a"]), "metadata"),
+        (lambda: provider.import_uri("file:///a", transcode="lowres"), "transcode"),
+        (lambda: provider.import_uri("file:///a", name=7), "name"),
+        (lambda: provider.import_uri("file:///" + "a/" * 5000), "uri is too long"),
+        (lambda: provider.import_uri("file:///a", name="é" * 2000), "name is too long"),
+        (lambda: provider.import_uri("file:///a", idempotency_key="k" * 9000), "idempotency_key is too long"),
+        (lambda: provider.import_shape(None, file, tag="t" * 9000, item=item), "tag is too long"),
+        (lambda: provider.import_sidecar(None, file, item="VX-" + "1" * 9000), "id is too long"),
+        (lambda: provider.import_placeholder(item, File(b"x", name="n" * 9000)), "filename is too long"),
+        (lambda: provider.import_placeholder(item, part, idempotency_key="k" * 9000), "idempotency_key is"),
+        (lambda: client.jobs.create("x", files=[File(b"x", name="n" * 9000)]), "filename is too long"),
     ]
     for index, (try_it, culprit) in enumerate(bad):
         with raises_for(index, InvalidRequest, match=culprit):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from callsheet import Client, Job, JobState, NotFound
+from callsheet import Client, InvalidRequest, Job, JobState, NotFound
 from callsheet.providers.vidispine import IMPORT_TYPES, VidispineNotification, VidispineProvider
 from callsheet.sandbox import Sandbox
 
@@ -116,6 +116,10 @@ async def test_getAllNotifications(client: Vidispine) -> None:  # noqa: N802 - a
     assert await client.provider.notifications() == []
     with pytest.raises(NotFound):
         await client.provider.delete_notification(one)
+    odd: Any = client.provider
+    for call in (odd.delete_notification, odd.notification):
+        with pytest.raises(InvalidRequest, match="notification"):
+            await call(7)
 
 
 async def test_getJob(client: Vidispine, sandbox: Sandbox) -> None:  # noqa: N802 - as above
@@ -166,6 +170,9 @@ async def test_removeTaskDefinition(client: Vidispine) -> None:  # noqa: N802 - 
     assert await client.provider.task_definitions("TRANSCODE") == others
     with pytest.raises(NotFound):
         await client.provider.remove_task_definition(first.id)
+    odd: Any = client.provider
+    with pytest.raises(InvalidRequest, match="id must be a whole number"):
+        await odd.remove_task_definition(others[0].id + 0.5)
 
 
 async def test_getTotalJobCount(client: Vidispine, sandbox: Sandbox) -> None:  # noqa: N802 - as above

@@ -230,6 +230,7 @@ async def test_listings_by_number(client: Vidispine, sandbox: Sandbox) -> None:
     assert await client.provider.jobs(types=set()).collect() == []
     bad: list[dict[str, Any]] = [{"first": 0}, {"number": 0}, {"first": "1"}, {"number": True}, {"colour": 1}]
     bad += [{"sort": 7}, {"sort": ""}, {"jobmetadata": ["a"]}, {"jobmetadata": {"a": 1}}]
+    bad += [{"attributes": {"a": "b"}}, {"newest_first": False}]
     for given in bad:
         with raises_for(given, InvalidRequest, match=next(iter(given))):
             client.provider.jobs(**given)

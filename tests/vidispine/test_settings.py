@@ -11,6 +11,7 @@ import callsheet
 from callsheet import Client, ConfigError, Denied, InvalidRequest, Job, Outcome, TransportError
 from callsheet.providers.vidispine import VidispineProvider
 from callsheet.sandbox import Sandbox
+from support.tables import raises_for
 
 HERE: dict[str, Any] = {"server": "https://vidispine.example", "user": "jane", "password": "canary-password"}
 
@@ -294,10 +295,17 @@ async def test_any_call(client: Client[VidispineProvider], sandbox: Sandbox) -> 
     made = await request("POST", "storage", json={"type": "LOCAL", "capacity": 1000}, headers={"x-note": "1"})
     assert made["type"] == "LOCAL"
     assert sandbox.requests()[-1].headers["x-note"] == "1"
-    with pytest.raises(InvalidRequest, match="query: 'a'"):
-        await request("GET", "job", query={"a": {}})
-    with pytest.raises(InvalidRequest):
-        await request("GET", "job/../user")
+    bad: list[tuple[dict[str, Any], str]] = [
+        ({"query": {"a": {}}}, "query: 'a'"),
+        ({"query": {7: "a"}}, "query"),
+        ({"query": [("a", "b")]}, "query"),
+        ({"headers": {"x": 7}}, "headers: 'x'"),
+        ({"path": 7}, "path"),
+        ({"path": "job/../user"}, r"'\.\.'"),
+    ]
+    for given, words in bad:
+        with raises_for(given, InvalidRequest, match=words):
+            await request("GET", **{"path": "job"} | given)
     for content in ({1, 2}, float("nan")):
         with pytest.raises(InvalidRequest, match="json"):
             await request("POST", "storage", json=content)

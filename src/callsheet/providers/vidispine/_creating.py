@@ -21,7 +21,7 @@ from callsheet.providers.vidispine._words import DESCRIPTION, HASH, KEY, NAME, i
 __all__ = ["Draft", "draft_of"]
 
 LONGEST = 6000
-"""Bytes that a job's parameters may have: they travel in the URL, which servers cut off near 8 KiB."""
+"""Bytes that a job's parameters may have in a URL, where more has to go along with them."""
 
 _RESERVED = {"type", "priority", "jobmetadata"}
 
@@ -92,9 +92,10 @@ def draft_of(new: NewJob, *, user: str, default_type: str | None) -> Draft:
     query = [*options, *(("jobmetadata", f"{key}={value}") for key, value in metadata.items())]
     if new.priority is not None:
         query.append(("priority", priority_word(new.priority)))
-    if (size := len(address("job", query=query))) > LONGEST:
+    named = [("filename", _file_name(file)) for file in new.files]
+    if (size := len(address("job", query=[*query, *named]))) > LONGEST:
         raise InvalidRequest(
-            f"name, description and attributes have {size} bytes in a URL; Vidispine takes {LONGEST} of a job"
+            f"name, description and attributes have {size} bytes in a URL, of which Vidispine takes {LONGEST}"
         )
     return Draft(new, type_, user, str(new.idempotency_key), hash_, tuple(query))
 

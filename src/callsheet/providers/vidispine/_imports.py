@@ -16,11 +16,12 @@ from callsheet._errors import Conflict, InvalidRequest, NotFound, Unsupported
 from callsheet._files import File, FrameSequence
 from callsheet._models import Component, Job, NewJob
 from callsheet._transfers import OnProgress, as_file, checked_options, reporting
+from callsheet.providers.vidispine._arguments import texts, whole, words
 from callsheet.providers.vidispine._chunks import CHUNK, Destination, send
 from callsheet.providers.vidispine._components import ComponentCalls
 from callsheet.providers.vidispine._files_wire import item_metadata, own_files
 from callsheet.providers.vidispine._once import done, made_job, once
-from callsheet.providers.vidispine._server import Pairs, Row, Server, path_of
+from callsheet.providers.vidispine._server import Pairs, Row, Server, address, path_of
 from callsheet.providers.vidispine._shape import pairs_of
 from callsheet.providers.vidispine._words import HASH, KEY, NAME, OURS, priority_word
 
@@ -58,9 +59,9 @@ class ImportCalls(ComponentCalls):
             binary: Files of any other kind.
             metadata: More fields of the item, by the names that the server has for them.
         """
-        given = {"title": _checks.text(title, "title")} | _fields(metadata)
+        given = {"title": _checks.text(title, "title")} | texts(metadata, "metadata")
         counts = {"container": container, "video": video, "audio": audio, "binary": binary}
-        query = [(name, str(int(_checks.number(count, name, 0, 1000)))) for name, count in counts.items()]
+        query = [(name, str(whole(count, name, 0, 1000))) for name, count in counts.items()]
         with Door(self).calling():
             answer = await self._server.call(
                 "POST", "import", "placeholder", query=query, content=item_metadata(given)
@@ -190,13 +191,14 @@ class ImportCalls(ComponentCalls):
         Raises:
             Conflict: The key was used for something else.
         """
-        called = name or _checks.text(uri, "uri").rstrip("/").rpartition("/")[2] or uri
-        tags = [("tag", _checks.text(tag, "transcode")) for tag in transcode]
-        query = (("uri", uri), *tags, *_graded(priority))
-        content = item_metadata(_fields(metadata))
-        order = _Order.of(_Import(path=("import",), query=query), called, idempotency_key, content)
-        post = partial(self._post, ("import",), [*query, *order.metadata], order.key, content=content)
-        return await self._ordered(order, post)
+        last = _checks.text(uri, "uri").rstrip("/").rpartition("/")[2]
+        called = _checks.optional_text(name, "name") or last or uri
+        tags = [("tag", tag) for tag in words(transcode, "transcode")]
+        wanted = _Import(path=("import",), query=(("uri", uri), *tags, *_graded(priority)))
+        content = item_metadata(texts(metadata, "metadata"))
+        order = _Order.of(wanted, called, idempotency_key, content)
+        query = wanted.query_of(order)
+        return await self._ordered(order, partial(self._post, wanted.path, query, order.key, content=content))
 
     # -- steps of them ---------------------------------------------------------------------------------------
 
@@ -232,10 +234,11 @@ class ImportCalls(ComponentCalls):
             )
         if isinstance(file, Component):
             order = _Order.of(wanted, file.name, key, file.id)
-            query = [*wanted.query, (wanted.by, file.id), *order.metadata]
+            query = wanted.query_of(order, (wanted.by, file.id))
             return await self._ordered(order, partial(self._post, wanted.path, query, order.key))
         order = _Order.of(wanted, file.name, key)
-        return await self._ordered(order, partial(self._send, wanted, file, order, on_progress))
+        query = wanted.query_of(order, wanted.name_of(file))
+        return await self._ordered(order, partial(self._send, wanted, file, query, order, on_progress))
 
     async def _ordered(self, order: _Order, make: Callable[[], Awaitable[Row]]) -> Job:
         """Return the job of an order: the one that was made before, or the one that `make` makes now."""
@@ -265,7 +268,9 @@ class ImportCalls(ComponentCalls):
 
         return await once(server, post, partial(made_job, server, key))
 
-    async def _send(self, wanted: _Import, file: File, order: _Order, on_progress: OnProgress | None) -> Row:
+    async def _send(
+        self, wanted: _Import, file: File, query: Pairs, order: _Order, on_progress: OnProgress | None
+    ) -> Row:
         """Send the bytes of an import, and return Vidispine's document of the job."""
         server = self._server
         size = await file.measure(server.threads)
@@ -274,8 +279,7 @@ class ImportCalls(ComponentCalls):
                 f"file {file.name!r} has {size} bytes, of which {CHUNK} can be sent; upload it, and give"
                 " the component instead"
             )
-        asked = (*wanted.query, wanted.name_of(file), *order.metadata)
-        destination = _destination(server, (*wanted.path, "raw"), asked, order.key)
+        destination = _destination(server, (*wanted.path, "raw"), tuple(query), order.key)
         progress = reporting(on_progress, file.name, size)
         return (await send(server, file, destination, key=order.key, progress=progress)).document
 
@@ -310,6 +314,16 @@ class _Import:
     query: tuple[tuple[str, str], ...]
     by: str = "fileId"
     in_chunks: bool = True
+
+    def query_of(self, order: _Order, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+        """Return what goes along with an order.
+
+        Raises:
+            InvalidRequest: It is too long for a URL; the message says what of it.
+        """
+        query = (*self.query, *more, *order.metadata)
+        address(*self.path, query=query)
+        return query
 
     def name_of(self, file: File) -> tuple[str, str]:
         """Return the parameter that says what a file is called."""
@@ -364,13 +378,6 @@ def _destination(
         named="jobId",
         wish=tuple(f"{name}={value}" for name, value in query if value != f"{KEY}={key}"),
     )
-
-
-def _fields(metadata: Mapping[str, str] | None) -> dict[str, str]:
-    return {
-        _checks.text(name, "metadata"): _checks.text(value, f"metadata: {name!r}", empty=True)
-        for name, value in (metadata or {}).items()
-    }
 
 
 def _graded(priority: int | None) -> tuple[tuple[str, str], ...]:

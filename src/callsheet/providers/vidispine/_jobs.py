@@ -17,13 +17,12 @@ from callsheet._errors import (
     Outcome,
 )
 from callsheet._http._messages import Answer
-from callsheet._http._urls import segment
 from callsheet._models import Job, JobChanges, NewJob
 from callsheet.providers.vidispine._creating import Draft, draft_of
 from callsheet.providers.vidispine._listing import ListingCalls
 from callsheet.providers.vidispine._once import done, made_job, once
 from callsheet.providers.vidispine._refusals import is_about
-from callsheet.providers.vidispine._server import LARGE, path_of
+from callsheet.providers.vidispine._server import LARGE, address, path_of
 from callsheet.providers.vidispine._together import each
 from callsheet.providers.vidispine._wire import job_of, problem_text
 from callsheet.providers.vidispine._words import priority_word
@@ -52,9 +51,9 @@ class JobCalls(ListingCalls):
 
     async def _job_or_none(self, id_: str) -> Job | None:
         try:
-            segment(id_)
+            address(id_)
         except InvalidRequest:
-            return None  # what does not fit into a path is nobody's id
+            return None  # what does not fit into a URL is nobody's id
         try:
             return await self._job(id_)
         except NotFound as error:

@@ -15,6 +15,7 @@ from callsheet._errors import InvalidRequest, InvalidResponse, ResponseError, Un
 from callsheet._http._messages import Answer
 from callsheet._listing import Listing, Query
 from callsheet._models import Job, JobFilter, Position, Slice
+from callsheet.providers.vidispine._arguments import texts
 from callsheet.providers.vidispine._asking import (
     Asked,
     asked,
@@ -34,6 +35,10 @@ __all__ = ["ListingCalls"]
 
 STEPS_PAGE = 200
 """Jobs of a page with steps, which take about ten times the room."""
+
+
+NUMBERED_BY = {"states", "types", "user", "item", "created_after", "created_before"}
+"""What listings by number can be asked for, besides `jobmetadata`."""
 
 
 class ListingCalls(ImportCalls):
@@ -146,12 +151,14 @@ class ListingCalls(ImportCalls):
             Unsupported: A state that Vidispine does not list by; or bounds in time, on a server older than
                 4.10.
         """
-        stored = [("jobmetadata", pair) for pair in _stored(jobmetadata)]
+        stored = [
+            ("jobmetadata", f"{key}={value}") for key, value in texts(jobmetadata, "jobmetadata").items()
+        ]
         _checks.text(sort, "sort")
         check_number(first, "first")
         if number is not None:
             check_number(number, "number")
-        if unknown := filters.keys() - attrs.fields_dict(JobFilter).keys():
+        if unknown := filters.keys() - NUMBERED_BY:
             raise InvalidRequest(f"jobs: there is no filter {min(unknown)!r}")
         wanted = _checks.job_filter(**filters)
         if wanted.created_after is not None or wanted.created_before is not None:
@@ -232,15 +239,6 @@ class ListingCalls(ImportCalls):
         told = newer & said or (newer if "state" in said else set())
         self._unknown_states |= told
         return bool(told)
-
-
-def _stored(jobmetadata: Mapping[str, str] | None) -> list[str]:
-    if not isinstance(jobmetadata, Mapping | None):
-        raise InvalidRequest(f"jobmetadata must be a mapping, not {type(jobmetadata).__name__}")
-    return [
-        f"{_checks.text(key, 'jobmetadata')}={_checks.text(value, f'jobmetadata: {key!r}', empty=True)}"
-        for key, value in (jobmetadata or {}).items()
-    ]
 
 
 def listed_of(answer: Answer, *, tracker: str, steps: bool, metadata: bool) -> Listed:

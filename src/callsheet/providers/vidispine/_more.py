@@ -7,6 +7,7 @@ from typing import Any
 
 from callsheet import _checks
 from callsheet._errors import InvalidRequest
+from callsheet.providers.vidispine._arguments import mapping, texts, whole
 from callsheet.providers.vidispine._notifications import NotificationCalls
 from callsheet.providers.vidispine._server import JSON, LARGE, Row
 from callsheet.providers.vidispine._shape import entries
@@ -33,7 +34,7 @@ class MoreCalls(NotificationCalls):
         Raises:
             NotFound: There is none of that id.
         """
-        number = int(_checks.number(id, "id", 0, 2**63))
+        number = whole(id, "id", 0, 2**63)
         await self._server.remove("task-definition", str(number))
 
     async def problems(self) -> list[VidispineProblem]:
@@ -71,10 +72,10 @@ class MoreCalls(NotificationCalls):
         answer = await self._server.call(
             method,
             *_checks.text(path, "path").strip("/").split("/"),
-            query=_pairs(query or {}),
+            query=_pairs(mapping(query, "query")),
             accept=accept,
             content=json,
-            headers=headers,
+            headers=texts(headers, "headers"),
             repeatable=repeatable,
         )
         if not answer.body.strip():
@@ -100,6 +101,7 @@ class MoreCalls(NotificationCalls):
 def _pairs(query: Mapping[str, Any]) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for name, given in query.items():
+        _checks.text(name, "query")
         for value in given if isinstance(given, list | tuple) else [given]:
             if not isinstance(value, str | int | float):
                 raise InvalidRequest(f"query: {name!r} must be a text or a number, not {value!r}")

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from callsheet import _checks
 from callsheet._errors import ConfigError, InvalidRequest, NotFound
 from callsheet._redaction import Secret
+from callsheet.providers.vidispine._arguments import whole
 from callsheet.providers.vidispine._hints import Hints
 from callsheet.providers.vidispine._server import Row
 from callsheet.providers.vidispine._shape import entries, values
@@ -58,7 +59,8 @@ class NotificationCalls(WatchingCalls):
         Raises:
             NotFound: There is none of that id.
         """
-        return notification_of(id_, await self._server.read("job", "notification", id_))
+        known = _checks.text(id_, "notification")
+        return notification_of(known, await self._server.read("job", "notification", known))
 
     async def create_notification(
         self,
@@ -87,8 +89,8 @@ class NotificationCalls(WatchingCalls):
             "url": _checks.text(url, "url"),
             "method": "POST",
             "contentType": "application/json",
-            "timeout": str(int(_checks.number(timeout, "timeout", 0, 3600))),
-            "retry": int(_checks.number(retry, "retry", 0, 1000)),
+            "timeout": str(whole(timeout, "timeout", 0, 3600)),
+            "retry": whole(retry, "retry", 0, 1000),
             "synchronous": False,
         }
         trigger: dict[str, Any] = {event: ""}
@@ -108,7 +110,7 @@ class NotificationCalls(WatchingCalls):
             NotFound: There is no such notification.
         """
         id_ = notification.id if isinstance(notification, VidispineNotification) else notification
-        await self._server.remove("job", "notification", id_)
+        await self._server.remove("job", "notification", _checks.text(id_, "notification"))
 
     def notification_app(self, *, secret: str) -> NotificationApp:
         """Return an ASGI application for Vidispine to call, so that watches and waits look at once.

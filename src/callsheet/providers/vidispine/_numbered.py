@@ -80,7 +80,7 @@ class Numbered:
         for index, job in enumerate(listed.jobs, first):
             if job.id not in self._numbers:
                 new.append(job)
-            self._numbers[job.id] = index
+                self._numbers[job.id] = index
         while len(self._numbers) > MOST:
             self._numbers.popitem(last=False)
         if listed.is_last(first, size):

@@ -22,6 +22,7 @@ from callsheet._redaction import Secret
 from callsheet._threads import Threads
 from callsheet.providers.vidispine._login import Basic, Renewable, Token
 from callsheet.providers.vidispine._refusals import error_of
+from callsheet.providers.vidispine._words import KEY, OURS
 
 __all__ = ["BYTES", "JSON", "TEXT", "Pairs", "Parameters", "Row", "Server", "address", "path_of"]
 
@@ -33,6 +34,9 @@ T = TypeVar("T")
 JSON = "application/json"
 TEXT = "text/plain"
 BYTES = "application/octet-stream"
+
+LONGEST = 7000
+"""Bytes that path and query of a URL may have: servers cut off near 8 KiB, all headers included."""
 
 LARGE = 512 << 10
 """Bytes of an answer that takes long to read."""
@@ -271,9 +275,30 @@ class Server:
 
 
 def address(*path: str, matrix: Pairs = (), query: Pairs = ()) -> str:
-    """Return the URL path of a call, everything in it escaped."""
-    behind = "&".join(f"{_escaped(name)}={_escaped(value)}" for name, value in query)
-    return "/API/" + "/".join(map(_urls.segment, path)) + _urls.matrix(matrix) + (behind and f"?{behind}")
+    """Return the URL path of a call, everything in it escaped.
+
+    Raises:
+        InvalidRequest: Something cannot stand there, or is too long; the message names it.
+    """
+    within, behind = list(matrix), list(query)
+    written = "/API/" + "/".join(map(_urls.segment, path)) + _urls.matrix(within)
+    if behind:
+        written += "?" + "&".join(f"{_escaped(name)}={_escaped(value)}" for name, value in behind)
+    if len(written) > LONGEST:
+        named = [("id", part) for part in path] + [_culprit(name, value) for name, value in within + behind]
+        culprit, _ = max(named, key=lambda pair: len(quote(pair[1])))
+        raise InvalidRequest(
+            f"{culprit} is too long: {len(written)} bytes in a URL, of which Vidispine takes {LONGEST}"
+        )
+    return written
+
+
+def _culprit(name: str, value: str) -> tuple[str, str]:
+    """Return what a parameter is called by whoever gave it, and what was given."""
+    if name != "jobmetadata":
+        return name, value
+    key, _, text = value.partition("=")
+    return "idempotency_key" if key == KEY else key.removeprefix(OURS), text
 
 
 def _written(content: Any) -> bytes:
