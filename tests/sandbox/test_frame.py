@@ -145,6 +145,40 @@ def test_an_answer_can_be_edited(studio: Studio, callsheet_sandbox: Sandbox) -> 
     assert studio.call(query)[0]["a/b"] == 2
 
 
+def test_an_answer_without_the_place_to_edit(
+    studio: Studio, callsheet_sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where an answer has no such place, or is no JSON, a 500 says so."""
+    faults = callsheet_sandbox.faults
+    faults.add("edit", set={"/1/action": "x"}, nth=1)
+    faults.add("edit", set={"/0/version/1": "x"}, nth=1)
+    faults.add("edit", remove=["/0/nope"], nth=1)
+    faults.add("edit", remove=["/x"], nth=1)
+    told = [(answer.status_code, answer.text) for answer in (studio.post(*INFORMATION) for _ in range(4))]
+    assert told == [
+        (500, f"edit: there is no '{place}' in the answer\n")
+        for place in ("/1/action", "/0/version/1", "/0/nope", "/x")
+    ]
+    faults.clear()
+    faults.add("edit", path="/nope", nth=1)
+    assert studio.http.get("/nope").text.startswith("edit: Expecting value")
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_answers_that_have_no_body(
+    studio: Studio, callsheet_sandbox: Sandbox, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    """A status that forbids a body is sent without one, whatever was told."""
+    callsheet_sandbox.faults.add("status", status=status, nth=1)
+    callsheet_sandbox.faults.add("answer", status=status, body={"a": 1}, nth=1)
+    assert [(answer.status_code, answer.content) for answer in (studio.post(), studio.post())] == [
+        (status, b"")
+    ] * 2
+    assert studio.post().json() == []
+    assert caplog.records == []
+
+
 def test_an_answer_can_drip(studio: Studio, callsheet_sandbox: Sandbox) -> None:
     """The whole answer arrives, piece by piece."""
     callsheet_sandbox.faults.add("drip", seconds=0.001, size=5, nth=1)
@@ -225,6 +259,18 @@ WRONG_FAULTS: list[tuple[Any, str]] = [
     ({"kind": "lost", "times": True}, "times: True is not a whole number from 1"),
     ({"kind": "lost", "probability": 2}, "probability: 2 is not between 0 and 1"),
     ({"kind": "lost", "path": 1}, "path: 1 is not a text"),
+    ({"kind": "status", "status": 100}, "status: 'status' must be >= 200"),
+    ({"kind": "html", "status": 600}, "html: 'status' must be <= 599"),
+    ({"kind": "status", "retry_after": True}, "status: retry_after: True is no value of a header"),
+    ({"kind": "status", "retry_after": "1\r\nx: y"}, "status: retry_after: '1\\r\\nx: y' is no value"),
+    ({"kind": "redirect", "to": "http://x/ "}, "redirect: to: 'http://x/ ' is no value of a header"),
+    ({"kind": "answer", "headers": {"a b": "c"}}, "answer: headers: 'a b' is no name of a header"),
+    ({"kind": "answer", "headers": {"a": "\0"}}, "answer: headers: '\\x00' is no value of a header"),
+    ({"kind": "edit", "set": {"0/data": 1}}, "edit: set: '0/data' is no JSON pointer"),
+    ({"kind": "edit", "remove": [0]}, "edit: remove: 0 is no JSON pointer"),
+    ({"kind": "edit", "remove": "/0"}, "edit: 'remove' must be"),
+    ({"faults": [], "seed": [1]}, "seed: [1] is not a whole number"),
+    ({"faults": [], "sead": 1}, "sead: only faults and seed belong together"),
 ]
 
 
@@ -232,7 +278,8 @@ WRONG_FAULTS: list[tuple[Any, str]] = [
 def test_wrong_faults_are_refused(studio: Studio, words: Any, text: str) -> None:
     """A fault that cannot be is refused by the word that is wrong, and the old ones stay in force."""
     studio.http.put("/_sandbox/faults", json={"kind": "status", "status": 500})
-    answer = studio.http.put("/_sandbox/faults", json=[{"kind": "lost"}, words])
+    several = isinstance(words, dict) and "faults" in words
+    answer = studio.http.put("/_sandbox/faults", json=words if several else [{"kind": "lost"}, words])
     assert (answer.status_code, answer.text[: len(text)]) == (400, text)
     assert studio.post().status_code == 500
 
@@ -256,6 +303,8 @@ def test_the_clock_runs_stands_and_moves(studio: Studio, callsheet_sandbox: Sand
     ("words", "text"),
     [
         ({"seconds": -1}, "seconds: a clock cannot be moved by -1"),
+        ({"seconds": 1e12}, "seconds: a clock cannot be moved by 1000000000000.0"),
+        ({"seconds": 1e300}, "seconds: a clock cannot be moved by 1e+300"),
         ({"seconds": "1"}, "seconds: '1' is not a number"),
         ({"frozen": 1}, "frozen: 1 is neither true nor false"),
         ({"hours": 1}, "hours: a clock knows only frozen, seconds"),
@@ -266,12 +315,15 @@ def test_a_clock_refuses_nonsense(studio: Studio, words: Any, text: str) -> None
     """What a clock cannot do is refused by name."""
     answer = studio.http.post("/_sandbox/clock", json=words)
     assert (answer.status_code, answer.text) == (400, text)
+    assert studio.http.get("/_sandbox/clock").json()["now"] < "9000"
 
 
 def test_steering_wants_json(studio: Studio) -> None:
     """A body that is no JSON is refused, and so is what is not there."""
     answer = studio.http.put("/_sandbox/faults", content=b"{")
     assert (answer.status_code, answer.text[:8]) == (400, "not JSON")
+    answer = studio.http.post("/_sandbox/clock", content=b'{"seconds": NaN}')
+    assert (answer.status_code, answer.text) == (400, "not JSON: NaN is no number that will do")
     assert studio.http.get("/_sandbox/nope").status_code == 404
 
 

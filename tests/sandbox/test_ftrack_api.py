@@ -130,7 +130,15 @@ def test_mistakes_are_named(studio: Studio) -> None:
     assert told == MISTAKES
 
 
-@pytest.mark.parametrize(("body", "text"), [(b"{", "is not JSON"), (b"{}", "is no list of operations")])
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"{", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+        (b"[NaN]", "is not JSON: unexpected NaN"),
+        (b"{}", "is no list of operations"),
+    ],
+)
 def test_other_bodies_are_refused(studio: Studio, body: bytes, text: str) -> None:
     """A body that is no JSON list is an error object too."""
     answer = studio.http.post("/api", content=body).json()
@@ -351,8 +359,16 @@ def test_a_server_without_time_zones_speaks_local_time(studio: Studio, callsheet
 
 def test_unknown_options_are_named(callsheet_sandbox: Sandbox) -> None:
     """An option or value that ftrack does not know is refused by its name, and nothing changes."""
-    for options in ({"normalise": True, "nope": 1}, {"normalise": 1}, {"link_seconds": True}):
-        with pytest.raises(ValueError, match=r"^(nope|normalise|link_seconds): "):
+    wrong: list[dict[str, Any]] = [
+        {"normalise": True, "nope": 1},
+        {"normalise": 1},
+        {"link_seconds": True},
+        {"link_seconds": -1},
+        {"utc_offset": 25},
+        {"heartbeat_seconds": -1},
+    ]
+    for options in wrong:
+        with pytest.raises(ValueError, match=rf"^{list(options)[-1]}: "):
             callsheet_sandbox.configure("ftrack", **options)
     with pytest.raises(ValueError, match="nothing here is called shotgrid"):
         callsheet_sandbox.configure("shotgrid", normalise=False)

@@ -9,6 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 __all__ = ["Clock"]
 
+LAST = datetime(9000, 1, 1, tzinfo=UTC)
+"""No clock goes further: what is due some time later must still have a date."""
+
 
 class Clock:
     """A clock that tests drive.
@@ -43,9 +46,9 @@ class Clock:
         """Move forward, and do on the way what is due.
 
         Raises:
-            ValueError: A clock does not run backwards.
+            ValueError: A clock does not run backwards, nor beyond the year 9000.
         """
-        if not seconds >= 0:
+        if not 0 <= seconds < (LAST - self.now()).total_seconds():
             raise ValueError(f"seconds: a clock cannot be moved by {seconds}")
         step = timedelta(seconds=seconds)
         if self._frozen is not None:

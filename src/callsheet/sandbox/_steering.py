@@ -62,7 +62,7 @@ async def move_clock(request: Request) -> Response:
     clock.freeze(frozen)
     try:
         clock.advance(seconds)
-    except (ValueError, OverflowError) as exc:
+    except ValueError as exc:
         raise refused(str(exc)) from exc
     return await read_clock(request)
 
@@ -78,7 +78,11 @@ async def replace_faults(request: Request) -> Response:
     words = await decoded(request)
     seed = None
     if isinstance(words, dict) and "faults" in words:
+        if unknown := sorted(set(words) - {"seed", "faults"}):
+            raise refused(f"{unknown[0]}: only faults and seed belong together")
         seed, words = words.get("seed"), words["faults"]
+        if isinstance(seed, bool) or not isinstance(seed, int | None):
+            raise refused(f"seed: {seed!r} is not a whole number")
     frame_of(request).faults.replace(rules_of(words), seed)
     return await read_faults(request)
 
@@ -165,9 +169,14 @@ def rules_of(words: Any) -> list[Rule]:
 async def decoded(request: Request) -> Any:
     """Return the request's JSON."""
     try:
-        return json.loads(await request.body() or b"{}")
+        return json.loads(await request.body() or b"{}", parse_constant=no_constant)
     except ValueError as exc:
         raise refused(f"not JSON: {exc}") from exc
+
+
+def no_constant(word: str) -> None:
+    """Refuse what JSON has no word for, though Python writes it."""
+    raise ValueError(f"{word} is no number that will do")
 
 
 async def mapping_of(request: Request) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import operator
+import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import attrs
-from attrs.validators import deep_mapping, ge, in_, instance_of, optional
+from attrs.validators import deep_iterable, deep_mapping, ge, in_, instance_of, le
 
 from callsheet.sandbox._exchange import Answer, Exchange
 
@@ -24,9 +26,30 @@ class Strike(Protocol):
         ...
 
 
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"(?!\s)[^\x00-\x08\x0a-\x1f\x7f]*(?<!\s)")
+_POINTER = re.compile(r"(/.*)?", re.DOTALL)
+
+
+def _fits(pattern: re.Pattern[str], what: str) -> Callable[[object, attrs.Attribute[Any], object], None]:
+    def check(_: object, field: attrs.Attribute[Any], value: object) -> None:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise ValueError(f"{field.name}: {value!r} is no {what}")
+
+    return check
+
+
+def _is_wait(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        _fits(_VALUE, "value of a header")(_, field, value)
+
+
+_header = _fits(_VALUE, "value of a header")
+_pointer = _fits(_POINTER, "JSON pointer")
+
 _seconds = attrs.field(converter=float, validator=ge(0))
 _count = [instance_of(int), ge(0)]
-_status = [instance_of(int), ge(100)]
+_status = [instance_of(int), ge(200), le(599)]
 
 
 @attrs.frozen
@@ -46,7 +69,7 @@ class Said:
 
     status: int = attrs.field(default=200, validator=_status)
     headers: dict[str, str] = attrs.field(
-        factory=dict, validator=deep_mapping(instance_of(str), instance_of(str))
+        factory=dict, validator=deep_mapping(_fits(_NAME, "name of a header"), _header)
     )
     body: Any = ""
 
@@ -54,7 +77,9 @@ class Said:
         body = self.body if isinstance(self.body, str) else json.dumps(self.body)
         headers = {name.lower().encode(): value.encode() for name, value in self.headers.items()}
         await exchange.read_body()
-        await exchange.send_answer(Answer(self.status, headers, body.encode()))
+        await exchange.send_answer(
+            Answer(self.status, headers, b"" if self.status in {204, 304} else body.encode())
+        )
 
 
 @attrs.frozen
@@ -62,7 +87,7 @@ class Status:
     """The request is not worked on; a bare status is sent, perhaps with `Retry-After`."""
 
     status: int = attrs.field(default=503, validator=_status)
-    retry_after: int | str | None = attrs.field(default=None, validator=optional(instance_of((int, str))))
+    retry_after: int | str | None = attrs.field(default=None, validator=_is_wait)
 
     async def strike(self, exchange: Exchange) -> None:
         headers = {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
@@ -84,7 +109,7 @@ class Html:
 class Redirect:
     """The request is not worked on; it is sent elsewhere."""
 
-    to: str = attrs.field(validator=instance_of(str))
+    to: str = attrs.field(validator=_header)
     status: int = attrs.field(default=302, validator=_status)
 
     async def strike(self, exchange: Exchange) -> None:
@@ -169,24 +194,36 @@ class Drip:
 
 @attrs.frozen
 class Edit:
-    """The work is done, and the answer's JSON changed: JSON pointers to values in `set`, or to `remove`."""
+    """The work is done, and the answer's JSON changed: JSON pointers to values in `set`, or to `remove`.
 
-    set: dict[str, Any] = attrs.field(factory=dict, validator=instance_of(dict))
-    remove: list[str] = attrs.field(factory=list, validator=instance_of(list))
+    Where the answer has no such place, a 500 says so.
+    """
+
+    set: dict[str, Any] = attrs.field(factory=dict, validator=deep_mapping(_pointer, None))
+    remove: list[str] = attrs.field(factory=list, validator=deep_iterable(_pointer, instance_of(list)))
 
     async def strike(self, exchange: Exchange) -> None:
         answer = await exchange.answer()
-        await exchange.send_answer(_changed(answer, self._edited))
+        try:
+            edited = _changed(answer, self._edited)
+        except ValueError as exc:
+            edited = Answer(500, {}, f"edit: {exc}\n".encode())
+        await exchange.send_answer(edited)
 
     def _edited(self, body: bytes) -> bytes:
         root = {"": json.loads(body)}
         for pointer in self.remove:
-            parent, last = _parent(root, pointer)
-            del parent[last]
+            _edit(root, pointer, operator.delitem)
         for pointer, value in self.set.items():
-            parent, last = _parent(root, pointer)
-            parent[last] = value
+            _edit(root, pointer, operator.setitem, value)
         return json.dumps(root[""]).encode()
+
+
+def _edit(root: Any, pointer: str, act: Callable[..., None], *value: Any) -> None:
+    try:
+        act(*_parent(root, pointer), *value)
+    except (LookupError, TypeError, ValueError) as exc:
+        raise ValueError(f"there is no {pointer!r} in the answer") from exc
 
 
 def _parent(root: Any, pointer: str) -> tuple[Any, Any]:

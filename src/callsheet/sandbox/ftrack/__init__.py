@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import math
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -30,6 +31,8 @@ OPTIONS: dict[str, Any] = {
     "events": bool,
     "heartbeat_seconds": int | float,
 }
+
+BOUNDS = {"utc_offset": (-24, 24), "link_seconds": (0, 1e9), "heartbeat_seconds": (0, 1e9)}
 
 
 class Ftrack:
@@ -86,6 +89,9 @@ class Ftrack:
                 raise ValueError(f"{name}: ftrack knows only {', '.join(OPTIONS)}")
             if not isinstance(value, OPTIONS[name]) or isinstance(value, bool) is not (OPTIONS[name] is bool):
                 raise ValueError(f"{name}: {json.dumps(value)} will not do")
+            least, most = BOUNDS.get(name, (-math.inf, math.inf))
+            if not least <= (value or 0) <= most:
+                raise ValueError(f"{name}: {value} is not from {least} to {most}")
         for name, value in options.items():
             setattr(self, name, value)
         if not self.events:

@@ -90,12 +90,17 @@ def decoded(body: bytes) -> list[Any]:
         ValidationError: It is no JSON, or no list.
     """
     try:
-        operations = json.loads(body)
-    except ValueError as exc:
+        operations = json.loads(body, parse_constant=no_constant)
+    except (ValueError, RecursionError) as exc:
         raise ValidationError(f"The request is not JSON: {exc}") from exc
     if not isinstance(operations, list):
         raise ValidationError("The request is no list of operations")
     return operations
+
+
+def no_constant(word: str) -> None:
+    """Refuse what Python takes for JSON, and servers do not."""
+    raise ValueError(f"unexpected {word}")
 
 
 def api_options(request: Request) -> set[str]:
