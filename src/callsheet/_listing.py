@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -51,12 +52,19 @@ class Query(Generic[T]):
     size: int
     total_order: bool = True
 
-    def after(self, item: T, before: Position | None) -> Position:
-        """Return the position right after an item that was handed out at a position."""
-        key = self.key(item)
-        if self.total_order or before is None or before.key != key:
-            return Position(key, (item.id,))
-        return Position(key, (*before.ids, item.id))
+    def after(self, items: Sequence[T], before: Position | None) -> Position | None:
+        """Return the position right after items that came behind a position."""
+        if not items:
+            return before
+        last = items[-1]
+        key = self.key(last)
+        if self.total_order:
+            return Position(key, (last.id,))
+        alike = list(itertools.takewhile(lambda item: self.key(item) == key, reversed(items)))
+        ids = tuple(item.id for item in reversed(alike))
+        if len(alike) == len(items) and before is not None and before.key == key:
+            ids = (*before.ids, *ids)
+        return Position(key, ids)
 
     def write(self, position: Position) -> str:
         """Return the cursor of a position."""
@@ -103,8 +111,9 @@ class Listing(Generic[T]):
 
     def __init__(self, query: Query[T], *, cursor: str | None = None) -> None:
         self._query = query
-        self._given = None if cursor is None else query.read(cursor)
-        self._next = self._given
+        self._begun = None if cursor is None else query.read(cursor)
+        self._handed: list[T] = []  # behind `_begun`: what cursor they make is worked out when it is wanted
+        self._next = self._begun
         self._more = True
         self._buffer: deque[T] = deque()
         self._tasks: TaskGroup | None = None
@@ -113,7 +122,8 @@ class Listing(Generic[T]):
     @property
     def cursor(self) -> str | None:
         """Resumes after the last item handed out, in any process; `None` before the first."""
-        return None if self._given is None else self._query.write(self._given)
+        given = self._settled()
+        return None if given is None else self._query.write(given)
 
     def __aiter__(self) -> Self:
         return self
@@ -124,7 +134,7 @@ class Listing(Generic[T]):
                 raise StopAsyncIteration
             self._buffer.extend(await self._fetch())
         item = self._buffer.popleft()
-        self._given = self._query.after(item, self._given)
+        self._handed.append(item)
         return item
 
     def pages(self) -> Pages[T]:
@@ -158,8 +168,7 @@ class Listing(Generic[T]):
         """Return what is left of the page at hand, else the next page."""
         items: Sequence[T] = list(self._buffer) if self._buffer else await self._fetch()
         self._buffer.clear()
-        for item in items:
-            self._given = self._query.after(item, self._given)
+        self._handed.extend(items)
         if not self._more:
             return Page(items)
         assert self._next is not None
@@ -170,7 +179,14 @@ class Listing(Generic[T]):
         """Whether everything has been handed out."""
         return not self._more and not self._buffer
 
+    def _settled(self) -> Position | None:
+        """Return the position behind all that was handed out, and let go of that."""
+        self._begun = self._query.after(self._handed, self._begun)
+        self._handed = []
+        return self._begun
+
     async def _fetch(self) -> Sequence[T]:
+        self._settled()
         page = await (self._take() if self._ahead else self._ask(self._next))
         self._next, self._more = page.next, page.next is not None
         return page.items
