@@ -74,7 +74,11 @@ NAMES = st.text(st.characters(exclude_characters="/\\\0"), min_size=1).filter(
 @given(
     st.dictionaries(
         st.lists(NAMES, min_size=1, max_size=3).map("/".join).filter(lambda path: not leads_away(path)),
-        st.tuples(st.text("0123456789abcdef", min_size=32, max_size=32), st.integers(0), st.integers()),
+        st.tuples(
+            st.text("0123456789abcdef", min_size=32, max_size=32),
+            st.integers(0),
+            st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999),
+        ),
     )
 )
 def test_what_is_written_is_read(files: dict[str, tuple[str, int, int]]) -> None:
@@ -142,6 +146,8 @@ def changed(**changes: Any) -> bytes:
         (changed(size=True), "$.paths[0].size"),
         (changed(size=-1), "$.paths[0].size"),
         (changed(mtime=1.5), "$.paths[0].mtime"),
+        (changed(mtime=-62_135_596_800_000_001), "$.paths[0].mtime"),
+        (changed(mtime=253_402_300_800_000_000), "$.paths[0].mtime"),
     ],
 )
 def test_what_is_no_manifest(data: bytes, path: str) -> None:

@@ -24,6 +24,7 @@ from callsheet.providers.deadline import (
     DeadlineSessionAction,
     TaskRun,
 )
+from callsheet.providers.deadline._components import EPOCH
 from callsheet.providers.deadline._manifests import Entry, manifest_name, write_manifest
 from callsheet.providers.deadline._outputs import chosen, filled_in, missing, written
 from callsheet.providers.deadline._storage import Storage
@@ -419,6 +420,20 @@ async def test_outputs_as_a_tree(client: Client[ShelfProvider], shelf: Shelf, tm
     assert tree(tmp_path) == {"renders/v1/a.exr": b"one", "renders/v2/a.exr": b"two"}
     assert sorted(paths) == sorted(tmp_path.rglob("*.exr"))
     assert {path.stat().st_mtime_ns for path in paths} == {TIME * 1000}
+
+
+@pytest.mark.parametrize("mtime", [-62_135_596_800_000_000, -1, 253_402_300_799_999_999])
+async def test_times_of_any_age(
+    client: Client[ShelfProvider], shelf: Shelf, tmp_path: Path, mtime: int
+) -> None:
+    """The first and the last moment that can be told do no harm."""
+    shelf.task(1, {"a": b"one"}, None)
+    entry = Entry("a", xxh3_128_hexdigest(b"one"), 3, mtime)
+    shelf.store.objects["root/Manifests/out-1-0"] = write_manifest([entry])
+    (path,) = await client.provider.download_outputs(ID, tmp_path)
+    (listed,) = await client.components.list(ID).collect()
+    assert path.read_bytes() == b"one"
+    assert listed.details.modified_at == EPOCH + timedelta(microseconds=mtime)
 
 
 async def test_several_roots(client: Client[ShelfProvider], shelf: Shelf, tmp_path: Path) -> None:

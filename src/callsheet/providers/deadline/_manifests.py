@@ -19,6 +19,9 @@ __all__ = ["Entry", "hash_of", "manifest_name", "read_manifest", "write_manifest
 VERSION = "2023-03-03"
 ALGORITHM = "xxh128"
 
+_TIMES = range(-62_135_596_800_000_000, 253_402_300_800_000_000)
+"""Microseconds since 1970 that are a time: those of the years 1 to 9999."""
+
 _HASH = re.compile(r"[a-zA-Z0-9]{1,128}")
 _DRIVE = re.compile(r"[a-zA-Z]:")
 
@@ -113,6 +116,8 @@ def _entry(name: str, index: int, found: Any) -> Entry:
             raise _wrong(name, f"has {value!r} for a {word}", f"$.paths[{index}].{word}")
     if size < 0:
         raise _wrong(name, f"has {size} for a size", f"$.paths[{index}].size")
+    if mtime not in _TIMES:
+        raise _wrong(name, f"has {mtime} for an mtime", f"$.paths[{index}].mtime")
     if not _HASH.fullmatch(hash_):
         raise _wrong(name, f"has {hash_!r} for a hash", f"$.paths[{index}].hash")
     if leads_away(path):
