@@ -45,7 +45,7 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name long values by their length: ids must be the same in every worker, and gzip writes the time down."""
+    """Name long values by their length: ids must be the same in all workers, and gzip notes the time."""
     return f"{argname}-{len(val)}" if isinstance(val, bytes | str) and len(val) > 100 else None
 
 
