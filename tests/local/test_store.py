@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from callsheet import ConfigError, Job, JobState, NewJob, NotFound, Outcome, Timeout
 from callsheet.abc import JobChanges
@@ -19,8 +19,10 @@ from callsheet.providers.local import LocalProvider
 from callsheet.providers.local._database import Transaction
 from callsheet.providers.local._making import Order, create
 from callsheet.providers.local._store import Store
-from callsheet.providers.local._writer import BATCH
+from callsheet.providers.local._writer import BATCH, Write
 from local.tools import Make
+from support.clocks import Clock
+from support.roads import until
 
 
 class Gate:
@@ -46,12 +48,19 @@ def store(provider: LocalProvider) -> Store:
 
 
 @pytest.fixture
-async def hasty(anyio_backend: str, directory: Path) -> AsyncIterator[Store]:
-    """An open store with a short deadline."""
-    store = Store(directory, f"local:{directory}", timeout=0.5)
-    await store.open()
-    yield store
-    await store.aclose()
+async def hasty(anyio_backend: str, directory: Path, clock: Clock) -> AsyncIterator[Store]:
+    """An open store whose calls end by a deadline that the test brings about."""
+    store = Store(directory, f"local:{directory}", timeout=20)
+    with clock.shown():
+        await store.open()
+        yield store
+        await store.aclose()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The clock of the hasty store's loop."""
+    return Clock()
 
 
 @pytest.fixture
@@ -211,41 +220,65 @@ async def test_cancelled_caller_does_not_strand_others(store: Store) -> None:
     )
 
 
-async def test_write_that_never_began_ends_by_its_deadline_not_done(hasty: Store, gate: Gate) -> None:
+async def test_write_that_never_began_ends_by_its_deadline_not_done(
+    hasty: Store, gate: Gate, clock: Clock
+) -> None:
     """Behind a writer that stands still a call ends in time, and is not made up for later."""
+    told: list[tuple[Outcome, str | None]] = []
+
+    async def write(what: Write, argument: Any, key: str) -> None:
+        with pytest.raises(Timeout, match="within 20 s") as caught:
+            await hasty.write(what, argument, key=key)
+        told.append((caught.value.outcome, caught.value.idempotency_key))
+
     async with anyio.create_task_group() as tasks:
-
-        async def late() -> None:
-            with pytest.raises(Timeout):
-                await hasty.write(gate.write, None)
-
-        tasks.start_soon(late)
+        tasks.start_soon(write, gate.write, None, "still")
         await gate.until_reached()
-        with pytest.raises(Timeout, match=r"within 0\.5 s") as caught:
-            await hasty.write(create, order("late"), key="late")
-        gate.open.set()
-    assert (caught.value.outcome, caught.value.idempotency_key) == (Outcome.NOT_DONE, "late")
+        tasks.start_soon(write, create, order("late"), "late")
+        await clock.skip_waiting(21)
+    gate.open.set()
+    assert sorted(told, key=str) == [(Outcome.NOT_DONE, "late"), (Outcome.UNKNOWN, "still")]
     await hasty.write(create, order("next"))
     assert await names(hasty) == ["next"]
 
 
-async def test_write_that_began_ends_by_its_deadline_unknown(hasty: Store, gate: Gate) -> None:
+async def test_write_that_began_ends_by_its_deadline_unknown(hasty: Store, gate: Gate, clock: Clock) -> None:
     """A call whose transaction stands still ends in time, and says how to repeat it safely."""
-    with pytest.raises(Timeout) as caught:
-        await hasty.write(gate.write, None, key="mine")
+
+    async def write() -> None:
+        with pytest.raises(Timeout) as caught:
+            await hasty.write(gate.write, None, key="mine")
+        assert caught.value.outcome is Outcome.UNKNOWN
+        assert (caught.value.idempotency_key, caught.value.provider) == ("mine", "local")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(write)
+        await gate.until_reached()
+        await clock.skip_waiting(21)
     gate.open.set()
-    assert caught.value.outcome is Outcome.UNKNOWN
-    assert (caught.value.idempotency_key, caught.value.provider) == ("mine", "local")
 
 
-async def test_read_ends_by_its_deadline_and_is_interrupted(hasty: Store) -> None:
+async def test_read_ends_by_its_deadline_and_is_interrupted(hasty: Store, clock: Clock) -> None:
     """A query without end is stopped in its thread, so that the tracker closes at once."""
+    running = threading.Event()
     count_forever = text(
-        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+        "WITH RECURSIVE n(x) AS (SELECT running() UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
     )
-    with pytest.raises(Timeout, match=r"within 0\.5 s") as caught:
-        await hasty.read(lambda db: db.execute(count_forever).scalar_one())
-    assert (caught.value.outcome, caught.value.provider) == (Outcome.NOT_DONE, "local")
+
+    def run(db: Connection) -> Any:
+        driver: Any = db.connection.driver_connection
+        driver.create_function("running", 0, running.set)
+        return db.execute(count_forever).scalar_one()
+
+    async def read() -> None:
+        with pytest.raises(Timeout, match="within 20 s") as caught:
+            await hasty.read(run)
+        assert (caught.value.outcome, caught.value.provider) == (Outcome.NOT_DONE, "local")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(read)
+        await until(running.is_set)
+        await clock.skip_waiting(21)
     assert await names(hasty) == []
 
 

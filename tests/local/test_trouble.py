@@ -32,7 +32,7 @@ from callsheet import (
     Unavailable,
 )
 from callsheet.abc import JobChanges, JobFilter
-from callsheet.providers.local import LocalProvider
+from callsheet.providers.local import LocalProvider, _store
 from callsheet.providers.local._database import Database, Transaction
 from callsheet.providers.local._trouble import translating
 from local.tools import Make, Upload, Worker
@@ -53,9 +53,12 @@ def locked(directory: Path) -> Iterator[None]:
         yield
 
 
-async def test_database_that_others_keep_busy_is_unavailable_and_comes_back(directory: Path) -> None:
+async def test_database_that_others_keep_busy_is_unavailable_and_comes_back(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A write that gets no turn says so and is not done; reads go on; later writes work."""
-    async with LocalProvider(directory, timeout=0.4) as provider:
+    monkeypatch.setattr(_store, "BUSY", 0.1)
+    async with LocalProvider(directory) as provider:
         (job,) = await provider.create_jobs([NewJob(name="a", idempotency_key="k")])
         with locked(directory):
             with pytest.raises(Unavailable, match="kept busy by others") as caught:

@@ -182,7 +182,7 @@ async def churn(directory: str, place: str, turn: int) -> None:
 
         async def hold(*, task_status: TaskStatus[None]) -> None:
             new = NewJob(name="claimed", idempotency_key=f"claim {turn}")
-            claim = await provider.claim_job(new, lease=0.3, grace=0.1)
+            claim = await provider.claim_job(new, lease=30, grace=10)
             tell(["claimed", claim.job.id])
             task_status.started()
             while True:
