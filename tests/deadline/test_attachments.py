@@ -258,6 +258,31 @@ async def test_locations(queue: Uploads, store: Store, shot: Path, monkeypatch: 
     assert sorted(data_of(store).values()) == [b"", b"wood"]
 
 
+async def test_what_workers_mount_is_not_read(
+    queue: Uploads, store: Store, shot: Path, cache: HashCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that stay are neither looked through nor hashed; those that were named must be there."""
+    place = FileSystemLocation(name="Textures", path=str(shot / "tex"), type="SHARED")
+    profile = StorageProfile(storage_profile_id="sp-2", file_system_locations=(place,))
+    monkeypatch.setitem(PROFILES, "storage-profiles/sp-2", profile)
+    (shot / "tex/deep").mkdir()
+    (shot / "tex/deep/d.tx").write_bytes(b"deep")
+    (shot / "linked").symlink_to(shot / "tex", target_is_directory=True)
+    references = References(folders=(shot, shot / "tex"), files=(shot / "tex/b.tx", shot / "linked/c.tx"))
+    document = await queue.prepare([shot / "tex/é.tx"], references, key="k-1", profile="sp-2")
+    assert document is not None
+    assert [one["rootPath"] for one in document["manifests"]] == [str(shot)]
+    assert data_of(store) == {data_key(b"scene"): b"scene"}
+    everything = [str(path) for path in files_below(shot)]
+    assert list(cache.hashes(everything)) == [str(shot / "a.ma")]
+    missing = [shot / "tex/gone.tx", str(shot / "linked/lost.tx")]
+    with pytest.raises(AttachError) as caught:
+        await queue.prepare(missing, key="k-1", profile="sp-2")
+    assert {file: type(why) for file, why in caught.value.failed.items()} == dict.fromkeys(
+        missing, FileNotFoundError
+    )
+
+
 async def test_files_without_a_place(queue: Uploads, store: Store, shot: Path) -> None:
     """Bytes, open files and files by another name travel in a root of their own; frames by their paths."""
     for frame in (1, 2):

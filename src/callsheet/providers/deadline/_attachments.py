@@ -80,11 +80,13 @@ class Uploads:
             return None  # what a template names may be where the workers see it, too
         await self._storage.settings()
         threads = Threads(AT_ONCE)
-        inputs = await find_inputs(files, references, cache=self._cache, threads=threads)
+        places = await self._places(profile)
+        inputs = await find_inputs(
+            files, references, cache=self._cache, threads=threads, shared=places.shared
+        )
         if inputs.failed:
             raise _error(inputs.failed, len(files))
         collected = [absolute(path) for path in (*references.outputs, *folders)]
-        places = await self._places(profile)
         spoken_of = [*inputs.empty, *(absolute(path) for path in references.referenced)]
         look = partial(roots_of, places=places, spare=1 if inputs.loose else 0)
         roots = await threads.run(look, inputs.placed, collected, spoken_of)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from callsheet._transfers import as_file
 from callsheet.providers.deadline._hash_cache import HashCache
 from callsheet.providers.deadline._hashing import Hashed, Outcome, Stamp, hash_files, look
 from callsheet.providers.deadline._manifests import Entry
+from callsheet.providers.deadline._roots import is_below_any
 from callsheet.providers.deadline._templates import References
 
 __all__ = ["Input", "Inputs", "find_inputs"]
@@ -79,15 +80,21 @@ class Inputs:
 
 
 async def find_inputs(
-    given: Sequence[Any], references: References, *, cache: HashCache, threads: Threads
+    given: Sequence[Any],
+    references: References,
+    *,
+    cache: HashCache,
+    threads: Threads,
+    shared: Sequence[str] = (),
 ) -> Inputs:
-    """Return all files of a new job, hashed; those that cannot be had stand in `failed`.
+    """Return all files of a new job that travel, hashed; those that cannot be had stand in `failed`.
 
     Args:
         given: What the user handed over, in any form.
         references: What the template and its bundle name.
         cache: Hashes from earlier jobs.
         threads: Look, read and hash.
+        shared: Folders that the workers mount, too: files below them must be there, and stay there.
 
     Raises:
         InvalidRequest: What was given is no file that Deadline could be sent.
@@ -95,9 +102,11 @@ async def find_inputs(
     paths, loose = await threads.run(_resolved, given)
     failed: dict[Any, Exception] = {}
     unread: dict[Any, Exception] = {}
-    found, empty = await threads.run(_walk, references, unread)
+    found, empty = await threads.run(_walk, references, shared, unread)
     for path in found:
         paths.setdefault(path, None)
+    if shared:
+        paths = await threads.run(_travelling, paths, shared, failed)
     placed = await _hashed(paths, failed, cache, threads)
     hashed = [await _read(one, file, failed, threads) for one, file in loose]
     return Inputs(placed, [one for one in hashed if one is not None], empty, failed | unread)
@@ -144,13 +153,15 @@ def _check(loose: Iterable[tuple[Any, File]], files: Iterable[Any]) -> None:
         names.add(file.name)
 
 
-def _walk(references: References, failed: dict[Any, Exception]) -> tuple[list[str], tuple[str, ...]]:
-    """Return all files that are referred to, and the folders among them that are empty."""
+def _walk(
+    references: References, shared: Sequence[str], failed: dict[Any, Exception]
+) -> tuple[list[str], tuple[str, ...]]:
+    """Return all files that are referred to, and the folders among them that have nothing to send."""
     files = [absolute(path) for path in references.files]
     empty = []
     for folder in references.folders:
         try:
-            inside = list(_files_below(absolute(folder)))
+            inside = list(_files_below(absolute(folder), shared))
         except OSError as error:
             failed[folder] = error
             continue
@@ -160,12 +171,31 @@ def _walk(references: References, failed: dict[Any, Exception]) -> tuple[list[st
     return files, tuple(empty)
 
 
-def _files_below(folder: str) -> Iterator[str]:
+def _files_below(folder: str, shared: Sequence[str]) -> Iterator[str]:
     def fail(error: OSError) -> None:
         raise error
 
-    for place, _, names in os.walk(folder, onerror=fail):
+    for place, folders, names in os.walk(folder, onerror=fail):
+        if is_below_any(place, shared):
+            folders.clear()  # what workers mount may be large, and is not looked through
+            continue
         yield from (os.path.join(place, name) for name in sorted(names))  # noqa: PTH118 - many, and texts
+
+
+def _travelling(
+    paths: Mapping[str, Any], shared: Sequence[str], failed: dict[Any, Exception]
+) -> dict[str, Any]:
+    """Return those paths that travel; of the others it is enough that they are there."""
+    travelling = {}
+    for path, given in paths.items():
+        if not is_below_any(path, shared):
+            travelling[path] = given
+            continue
+        try:
+            look(path)
+        except OSError as error:
+            failed[_called(path, given)] = error
+    return travelling
 
 
 async def _hashed(

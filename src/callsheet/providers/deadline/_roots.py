@@ -15,7 +15,7 @@ import attrs
 from callsheet._errors import InvalidRequest
 from callsheet.providers.deadline.details import FileSystemLocation
 
-__all__ = ["FORMAT", "Places", "Root", "below", "roots_of"]
+__all__ = ["FORMAT", "Places", "Root", "below", "is_below_any", "roots_of"]
 
 MAX_ROOTS = 10
 MAX_OUTPUTS = 100
@@ -109,7 +109,7 @@ def roots_of(
     groups: dict[tuple[str, str | None], _Group] = {}
     for kind, paths in (("inputs", inputs), ("outputs", outputs), ("references", references)):
         for path in dict.fromkeys(paths):
-            if any(is_below(path, shared) for shared in places.shared):
+            if is_below_any(path, places.shared):
                 continue
             group = groups.setdefault(_place_of(path, places.local), _Group())
             getattr(group, kind).append(path)
@@ -149,6 +149,11 @@ def is_below(path: str, folder: str) -> bool:
     """Tell whether a path, links followed, is a folder or in it."""
     real, place = os.path.normcase(os.path.realpath(path)), os.path.normcase(os.path.realpath(folder))
     return real == place or real.startswith(place.rstrip(os.sep) + os.sep)
+
+
+def is_below_any(path: str, folders: Iterable[str]) -> bool:
+    """Tell whether a path, links followed, is one of the folders or in one."""
+    return any(is_below(path, folder) for folder in folders)
 
 
 def below(path: str, root: str) -> str:
