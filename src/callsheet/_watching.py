@@ -219,7 +219,7 @@ class Sweeper:
 
     async def _tick(self) -> None:
         """Sleep until the next sweep is due, or somebody new has come; then sweep, and hand out the news."""
-        with anyio.move_on_at(self._due):
+        with anyio.CancelScope(deadline=self._due):
             await self._nudge.wait()
         if self._closed:
             return

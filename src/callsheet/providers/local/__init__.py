@@ -245,7 +245,7 @@ class LocalProvider(Provider):
             return await self._store.read(checked)
         except _leases.Expired:
             pass
-        with anyio.move_on_at(deadline):
+        with anyio.CancelScope(deadline=deadline):
             await self._reap()
             return await self._store.read(read, *args, **kwargs)
         raise Timeout(f"the local tracker did not answer within {self._timeout:g} s", provider="local")

@@ -66,11 +66,11 @@ class Writer:
         deadline = anyio.current_time() + timeout
         try:
             await self._submit(call)
-            with anyio.move_on_at(deadline):
+            with anyio.CancelScope(deadline=deadline):
                 await call.done.wait()
         except anyio.get_cancelled_exc_class():
             if not self._withdraw(call):
-                with anyio.move_on_at(deadline, shield=True):
+                with anyio.CancelScope(deadline=deadline, shield=True):
                     await call.done.wait()
             raise
         if not call.done.is_set():
