@@ -33,6 +33,10 @@ def callsheet_sandbox(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     from callsheet.sandbox import Sandbox
 
     mark = request.node.get_closest_marker("callsheet_sandbox")
+    if mark is not None and mark.args:
+        pytest.fail(
+            f"callsheet_sandbox{mark.args!r}: name the settings: jobs=, latency=, seed=", pytrace=False
+        )
     with Sandbox(**(mark.kwargs if mark else {})) as sandbox:
         for name, value in sandbox.environment.items():
             monkeypatch.setenv(name, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -145,6 +147,27 @@ def test_settings_have_no_other_names() -> None:
     assert Settings() == Settings(host="127.0.0.1", port=0, jobs=0, latency=0.0, seed=None)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"host": None},
+        {"port": 65536},
+        {"port": "8300"},
+        {"jobs": -1},
+        {"jobs": 1.5},
+        {"latency": "x"},
+        {"latency": math.inf},
+        {"latency": math.nan},
+        {"seed": "x"},
+        {"s3": 8301},
+    ],
+)
+def test_settings_of_no_use_are_named(settings: dict[str, Any]) -> None:
+    """A setting of another type, or out of its bounds, is refused by its name."""
+    with pytest.raises((TypeError, ValueError), match=f"'{next(iter(settings))}' must be"):
+        Sandbox(**settings)
+
+
 def test_the_missing_extra_is_named(tmp_path: Path) -> None:
     """Without the extra's packages the import says which to install."""
     (tmp_path / "uvicorn.py").write_text("raise ModuleNotFoundError('no', name='uvicorn')")
@@ -200,6 +223,10 @@ def test_its_fixtures_are_for_one_test(pytester: pytest.Pytester) -> None:
             callsheet_sandbox.faults.clear()
             assert callsheet_sandbox.url not in URLS
 
+        @pytest.mark.callsheet_sandbox(2)
+        def test_nameless(callsheet_sandbox):
+            pass
+
         def test_gone():
             assert "FTRACK_SERVER" not in os.environ
             with pytest.raises(OSError):
@@ -207,7 +234,8 @@ def test_its_fixtures_are_for_one_test(pytester: pytest.Pytester) -> None:
         """
     )
     result = pytester.runpytest_subprocess("--strict-markers", "-W", "error", "-p", "no:cacheprovider")
-    result.assert_outcomes(passed=3)
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines(["callsheet_sandbox(2,): name the settings: jobs=, latency=, seed="])
 
 
 def test_the_example_passes(pytester: pytest.Pytester) -> None:

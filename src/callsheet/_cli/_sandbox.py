@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -15,7 +16,7 @@ def sandbox(
     host: str = "127.0.0.1",
     port: Annotated[int, Parameter(validator=Number(gte=0, lt=65536), show_default=True)] = 8300,
     jobs: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
-    latency: Annotated[float, Parameter(validator=Number(gte=0))] = 0.0,
+    latency: Annotated[float, Parameter(validator=Number(gte=0, lt=math.inf))] = 0.0,
     seed: int | None = None,
     s3: str | None = None,
 ) -> None:

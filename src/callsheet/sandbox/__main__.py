@@ -17,7 +17,10 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0, metavar="MS", help="before each answer")
     parser.add_argument("--seed", type=int, metavar="N", help="makes all that is random repeatable")
     parser.add_argument("--s3", metavar="URL", help="of an S3 server to use, instead of one of its own")
-    settings = Settings(**vars(parser.parse_args()))
+    try:
+        settings = Settings(**vars(parser.parse_args()))
+    except ValueError as exc:
+        parser.error(exc.args[0])
     try:
         run(settings)
     except OSError as exc:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import deque
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
+from attrs.validators import ge, instance_of, le, lt, optional
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount
 from starlette.types import Message, Receive, Scope, Send
@@ -37,14 +39,17 @@ class Settings:
         latency: Milliseconds before each answer.
         seed: Makes all that is random repeatable: ready-made jobs, and the faults' probabilities.
         s3: The URL of an S3 server with the sandbox's bucket; None starts one when it is first needed.
+
+    Raises:
+        TypeError, ValueError: A setting is of another type, or out of its bounds; the message names it.
     """
 
-    host: str = "127.0.0.1"
-    port: int = 0
-    jobs: int = 0
-    latency: float = 0.0
-    seed: int | None = None
-    s3: str | None = None
+    host: str = attrs.field(default="127.0.0.1", validator=instance_of(str))
+    port: int = attrs.field(default=0, validator=[instance_of(int), ge(0), le(65535)])
+    jobs: int = attrs.field(default=0, validator=[instance_of(int), ge(0)])
+    latency: float = attrs.field(default=0.0, validator=[instance_of((int, float)), ge(0), lt(math.inf)])
+    seed: int | None = attrs.field(default=None, validator=optional(instance_of(int)))
+    s3: str | None = attrs.field(default=None, validator=optional(instance_of(str)))
 
 
 @attrs.frozen
