@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import anyio
 import pytest
@@ -28,7 +29,7 @@ from callsheet import (
     TransportError,
     Unsupported,
 )
-from callsheet.providers.vidispine import VidispineProvider
+from callsheet.providers.vidispine import VidispineProvider, _once
 from callsheet.sandbox import Sandbox
 from support.tables import raises_for
 from support.vidispinefiles import (
@@ -297,6 +298,42 @@ async def test_an_import_that_died_when_it_was_made(
     assert await client.jobs.create("x", files=[big], idempotency_key="first") == job
     assert await only(client) == job
     assert list(state_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(("looks", "again"), [(3, []), (5, [9 * CHUNK])])
+async def test_an_import_whose_job_is_listed_late(
+    client: Vidispine, sandbox: Sandbox, big: Path, looks: int, again: list[int]
+) -> None:
+    """Where all bytes had arrived the job is waited for; sent again, their last ones leave no file."""
+    sandbox.faults.add("lost", path=RAW, nth=10)
+    sandbox.faults.add("status", path="/API/job*", nth=list(range(2, 20)), status=403)
+    with pytest.raises(TransportError):
+        await client.jobs.create("x", files=[big], idempotency_key="k")
+    sandbox.faults.clear()
+    sandbox.forget_requests()
+    sandbox.faults.add("answer", path="/API/job*", method="GET", times=looks, body={"hits": 0})
+    with mock.patch.object(_once, "SETTLING", 3):
+        job = await client.jobs.create("x", files=[big], idempotency_key="k")
+    assert indices(sandbox, RAW) == again
+    assert await only(client) == job
+    assert (await client.provider.request("GET", "storage/file"))["hits"] == 1
+    (part,) = await client.components.list(await ended(client, sandbox, job)).collect()
+    assert await bytes_of(client, part) == big.read_bytes()
+
+
+async def test_bytes_whose_import_is_of_unknown_outcome(client: Vidispine, sandbox: Sandbox) -> None:
+    """Also of what could not go on later, nothing is removed once all of it was sent: its job may need it."""
+    file = File(data := noise(BIG), name="a.mov")
+    sandbox.faults.add("lost", path=RAW, nth=10)
+    sandbox.faults.add("status", path="/API/job*", nth=list(range(2, 20)), status=403)
+    with pytest.raises(TransportError) as caught:
+        await client.jobs.create("x", files=[file], idempotency_key="k")
+    assert caught.value.outcome is Outcome.UNKNOWN
+    sandbox.faults.clear()
+    job = await client.jobs.create("x", files=[file], idempotency_key="k")
+    assert len(indices(sandbox, RAW)) == 10
+    (part,) = await client.components.list(await ended(client, sandbox, job)).collect()
+    assert await bytes_of(client, part) == data
 
 
 async def test_a_resumed_import_of_unknown_outcome(client: Vidispine, sandbox: Sandbox, big: Path) -> None:

@@ -35,7 +35,7 @@ from callsheet._http._messages import Answer, Body
 from callsheet._journal import Journal
 from callsheet._redaction import Secret
 from callsheet.abc import Progress
-from callsheet.providers.vidispine._once import once
+from callsheet.providers.vidispine._once import once, settled
 from callsheet.providers.vidispine._server import BYTES, Pairs, Row, Server
 
 __all__ = ["CHUNK", "Destination", "Sent", "send", "sha1_of"]
@@ -91,14 +91,14 @@ class _Transfer:
     Attributes:
         id: Under which the server keeps the chunks.
         key: Under which it was begun.
-        done: Bytes that the server has said it has, from the first on.
-        resumed: It was begun by an earlier call.
+        done: Bytes that the server has said it has, from the first on, in whole chunks.
+        whole: It had all of them, so that it may have made of them what was wanted.
     """
 
     id: str
     key: str
     done: int = 0
-    resumed: bool = False
+    whole: bool = False
 
 
 async def send(server: Server, file: File, destination: Destination, *, key: str, progress: Progress) -> Sent:
@@ -210,6 +210,8 @@ class _InChunks:
     ) -> Sent:
         transfer = await self._resumed(records)
         if transfer is not None:
+            if transfer.whole and (sent := await settled(partial(self._found, records))) is not None:
+                return sent
             try:
                 return await self._go_on(transfer, journal, identity)
             except ResponseError as error:
@@ -219,6 +221,9 @@ class _InChunks:
                 logger.info(
                     "%s: its transfer is dead, so it is sent from the start (%s)", self._file.name, error
                 )
+            finally:
+                if transfer.whole:
+                    await self._abandon(transfer)  # if it began anew with the chunk that had completed it
         await _clear(self._destination)
         transfer = _Transfer(str(uuid4()), self._key)
         if journal is not None:
@@ -242,8 +247,9 @@ class _InChunks:
         except (NotFound, Denied):
             return None
         there = known.get("transferred")
-        done = min(noted, there if isinstance(there, int) else 0)
-        return _Transfer(id_, key, done - done % CHUNK, resumed=True)
+        there = there if isinstance(there, int) else 0
+        done = min(noted, there)
+        return _Transfer(id_, key, done - done % CHUNK, whole=there >= self._size)
 
     async def _go_on(self, transfer: _Transfer, journal: Journal | None, identity: Identity | None) -> Sent:
         """Send the chunks that the server lacks, while the whole file is hashed."""
@@ -290,11 +296,15 @@ class _InChunks:
             await self._server.threads.run(journal.append, record)
 
     async def _abandon(self, transfer: _Transfer) -> None:
-        """Remove the file that the server has begun to write, since nobody will go on with it."""
+        """Remove the file that the server has begun to write, since nobody will go on with it.
+
+        If all its bytes are there, it is left: it may be that of the job they were sent for.
+        """
         with anyio.move_on_after(5, shield=True):
             try:
                 known = await self._server.read("transfer", transfer.id)
-                if isinstance(id_ := known.get("fileId"), str):
+                there, id_ = known.get("transferred"), known.get("fileId")
+                if isinstance(id_, str) and isinstance(there, int) and there < self._size:
                     await self._server.remove("file", id_, "entity")
             except CallsheetError as error:
                 logger.info("%s: what was sent of it may be left behind (%s)", self._file.name, error)

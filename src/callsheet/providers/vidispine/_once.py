@@ -16,9 +16,12 @@ from callsheet.providers.vidispine._server import Row, Server
 from callsheet.providers.vidispine._shape import entries, pairs_of
 from callsheet.providers.vidispine._words import KEY
 
-__all__ = ["done", "made_job", "once"]
+__all__ = ["done", "made_job", "once", "settled"]
 
 T = TypeVar("T")
+
+SETTLING = 5
+"""Looks for what a cut off request has made, each after twice the time of the last, 0.05 s at first."""
 
 PAGE = 100
 """Jobs that are looked through at a time for the one that a key has made."""
@@ -56,6 +59,15 @@ async def once(
                 return found
             if attempt >= retry.attempts or not _may_pass(error):
                 raise
+
+
+async def settled(look: Callable[[], Awaitable[T | None]]) -> T | None:
+    """Return what a request of ours has made, which was cut off and may be at its end now."""
+    for attempt in range(SETTLING):
+        if (found := await look()) is not None:
+            return found
+        await anyio.sleep(0.05 * 2**attempt)
+    return None
 
 
 async def _looked(find: Callable[[], Awaitable[T | None]], error: CallsheetError) -> T | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from contextlib import suppress
-
-import anyio
+from functools import partial
 
 from callsheet._errors import CallsheetError, Conflict, IntegrityError, NotFound
 from callsheet._files import File
@@ -19,7 +18,7 @@ from callsheet.providers.vidispine._files_wire import (
     is_whole,
     size_of,
 )
-from callsheet.providers.vidispine._once import done
+from callsheet.providers.vidispine._once import done, settled
 from callsheet.providers.vidispine._server import Pairs, Row, Server
 from callsheet.providers.vidispine._shape import entries
 from callsheet.providers.vidispine.file_details import metadata_of
@@ -30,9 +29,6 @@ logger = logging.getLogger("callsheet")
 
 FOLDER = "callsheet"
 """Where on a storage uploads go."""
-
-SETTLING = 5
-"""Looks for a file whose request was cut off, each after twice the time of the last, 0.05 s at first."""
 
 
 async def upload(server: Server, file: File, storage: str | None, *, key: str, progress: Progress) -> Row:
@@ -73,7 +69,8 @@ class _Upload:
         try:
             sent = await send(self._server, self._file, destination, key=key, progress=progress)
         except Conflict as error:
-            if error.code != "fileAlreadyExists" or (found := await self._settled(key)) is None:
+            is_taken = error.code == "fileAlreadyExists"
+            if not is_taken or (found := await settled(partial(self._find, key))) is None:
                 raise
             return await self._known(found, size, key)
         with done():
@@ -83,14 +80,6 @@ class _Upload:
                     return row
         await self._discard(sent.document["id"])
         raise IntegrityError(f"file {self._file.name!r} did not arrive as it was sent; it was deleted there")
-
-    async def _settled(self, key: str) -> Row | None:
-        """Return the file that a request of ours has made, which was cut off and may be at its end now."""
-        for attempt in range(SETTLING):
-            if (found := await self._find(key)) is not None:
-                return found
-            await anyio.sleep(0.05 * 2**attempt)
-        return None
 
     async def _known(self, found: Row, size: int, key: str) -> Row:
         """Return the document of the file that is there under the key, if it is this one."""
