@@ -123,6 +123,7 @@ class Components:
 
         Raises:
             FileExistsError: Something is there, and `overwrite` is false.
+            NotADirectoryError: What should be a folder is a file.
             IntegrityError: The bytes do not match the component's size or checksum; nothing was kept.
         """
         checked_options(None, None, on_progress)

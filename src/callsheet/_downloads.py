@@ -241,7 +241,7 @@ class _Part:
         self._component = component
         self._name = part_name(target.name)
         self._has_its_name = False
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_parents(target)
         self._folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             self._file = self._open_locked()
@@ -339,6 +339,13 @@ class _Part:
 def _refuse_existing(target: Path, overwrite: bool) -> None:
     if os.path.lexists(target) and not overwrite:
         raise FileExistsError(errno.EEXIST, "it exists already; overwrite=True replaces it", str(target))
+
+
+def _make_parents(target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, "it is no folder", str(target.parent)) from error
 
 
 def _make_folder(folder: Path) -> None:

@@ -183,6 +183,20 @@ async def test_something_is_there(rig: Rig, part: Component, folder: Path) -> No
 
 
 @needs("download", "upload")
+async def test_a_file_in_a_folders_place(
+    rig: Rig, client: Client[Any], part: Component, folder: Path
+) -> None:
+    """No file is taken for something to overwrite where the target needs a folder, and none is changed."""
+    (folder / "file").write_bytes(b"precious")
+    for where in ("file/plate.mov", "file/", "file/deep/plate.mov"):
+        for overwrite in (False, True):
+            with raises_for(where, NotADirectoryError, match="file"):
+                await client.components.download(part, f"{folder}/{where}", overwrite=overwrite)
+    assert (folder / "file").read_bytes() == b"precious"
+    assert names(folder) == ["file"]
+
+
+@needs("download", "upload")
 async def test_overwriting(rig: Rig, client: Client[Any], part: Component, folder: Path) -> None:
     """With `overwrite`, a file is replaced in one step; the old one is there until then."""
     path = folder / "plate.mov"

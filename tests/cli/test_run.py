@@ -74,6 +74,8 @@ def test_the_end_of_the_command_is_the_end_of_the_job(
     [
         ("./nosuch", 127, "cannot run './nosuch': No such file or directory"),
         ("./plain", 126, "cannot run './plain': Permission denied"),
+        ("..", 126, "cannot run '..': Permission denied"),
+        (".", 126, "cannot run '.': Permission denied"),
     ],
 )
 def test_a_command_that_cannot_be_started_is_a_failed_job(
@@ -84,7 +86,7 @@ def test_a_command_that_cannot_be_started_is_a_failed_job(
     answer = finished(run("run", "--", command))
     assert (answer.code, answer.out, answer.err) == (code, "", f"callsheet: {problem}\n")
     job = the_job(cli)
-    assert (job["name"], job["state"], job["problem"]) == (command[2:], "failed", problem)
+    assert (job["name"], job["state"], job["problem"]) == (command.removeprefix("./"), "failed", problem)
 
 
 def test_progress_and_message_are_seen_while_it_runs(cli: Cli, run: Run) -> None:
@@ -155,6 +157,24 @@ def test_files_are_attached_at_the_end(cli: Cli, run: Run) -> None:
     cli("download", job["id"], "--to", "in")
     assert Path("in/b.exr").read_text() == "two\n"
     assert sorted(Path("in/output.log").read_text().split()) == ["err", "log"]
+
+
+def test_any_name_is_attached(cli: Cli, run: Run) -> None:
+    """A pattern may be a whole name, a name need not be Unicode, and a folder is nothing to attach."""
+    for name in (b"b[1].exr", b"c\xff.mov"):
+        Path(os.fsdecode(name)).write_bytes(name)
+    Path("folder").mkdir()
+    words = ["--attach", "b[1].exr", "--attach", "c*", "--attach", "folder", "--attach", ""]
+    answer = finished(run("run", *words, "--", "true"))
+    assert (answer.code, answer.err.splitlines()) == (
+        0,
+        [
+            "callsheet: nothing to attach: no file matches folder",
+            "callsheet: nothing to attach: no file matches",
+        ],
+    )
+    names = sorted(one["name"] for one in the_job(cli)["components"])
+    assert names == ["b[1].exr", "c\N{REPLACEMENT CHARACTER}.mov"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])

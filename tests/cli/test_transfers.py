@@ -24,7 +24,7 @@ def write(*paths: str) -> None:
     """Write a file at each path, whose content is the path."""
     for path in map(Path, paths):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(str(path))
+        path.write_bytes(os.fsencode(path))
 
 
 def read(folder: str) -> dict[str, str]:
@@ -76,6 +76,24 @@ def test_files_that_are_there_are_left_alone(cli: Cli, job: str) -> None:
     assert read("in") == {"a": "mine", "b": "b"}
     assert cli("download", job, "--to", "in", "--name", "a", "--overwrite").code == 0
     assert read("in") == {"a": "a", "b": "b"}
+
+
+def test_a_file_is_no_folder_to_download_to(cli: Cli, job: str) -> None:
+    """Where a file stands in a folder's place, no advice to overwrite it is given, and it is left alone."""
+    write("a", "mine")
+    cli("attach", job, "a")
+    answer = cli("download", job, "--to", "mine", "--overwrite")
+    said = "a is not downloaded: [Errno 20] it is no folder: 'mine'"
+    assert (answer.code, answer.out, answer.err) == (1, "", f"callsheet: error: {said}\n")
+    assert Path("mine").read_text() == "mine"
+
+
+def test_a_name_that_is_not_unicode_is_made_readable(cli: Cli, job: str) -> None:
+    """Trackers want names in Unicode: a file of another is attached under what can be read of it."""
+    write("a", os.fsdecode(b"b\xff.exr"))
+    answer = cli("attach", job, os.fsdecode(b"b\xff.exr"), "a")
+    assert (answer.code, answer.err) == (0, "")
+    assert [one["name"] for one in answer.records] == ["b\N{REPLACEMENT CHARACTER}.exr", "a"]
 
 
 def test_files_of_one_name_do_not_meet(cli: Cli, job: str) -> None:

@@ -157,6 +157,16 @@ async def test_key_returns_its_component_without_storing(
         await upload(File(source), key="k")
 
 
+async def test_file_in_a_folder_of_any_name_is_stored(
+    provider: LocalProvider, upload: Upload, tmp_path: Path
+) -> None:
+    """A path need not be Unicode, as long as the file's own name is."""
+    folder = tmp_path / os.fsdecode(b"not \xff Unicode")
+    folder.mkdir()
+    (folder / "a.exr").write_bytes(b"plate")
+    assert await content(provider, await upload(File(folder / "a.exr"))) == b"plate"
+
+
 async def test_key_used_twice_at_the_same_time_makes_one_component(provider: LocalProvider) -> None:
     """Of uploads that began before any had ended, the key belongs to one file; another is refused."""
     made: list[Component] = []

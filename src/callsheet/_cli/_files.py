@@ -13,9 +13,9 @@ from typing import Any
 
 import anyio
 
-from callsheet import AttachError, CallsheetError, Component, NotFound, Transfer
+from callsheet import AttachError, CallsheetError, Component, File, NotFound, Transfer
 from callsheet._cli._exits import Exit, explained
-from callsheet._cli._messages import one_line, say
+from callsheet._cli._messages import one_line, readable, say
 from callsheet._cli._output import line, record, terminal, write_components
 from callsheet._cli._session import SHOWN, WHERE, Shown, Where
 from callsheet._names import safe_name
@@ -42,7 +42,8 @@ async def attach(
     async with shown.client() as client:
         with _bars() as see:
             try:
-                attached = await client.jobs.attach(job, files, location=location, on_progress=see)
+                named = [File(path, name=readable(path.name)) for path in files]
+                attached = await client.jobs.attach(job, named, location=location, on_progress=see)
             except AttachError as error:
                 attached, failed = error.attached, error.failed
     for file, trouble in failed.items():
@@ -125,7 +126,6 @@ async def _download_all(
     async def work(index: int, component: Component, folder: Path) -> None:
         async with limiter:
             try:
-                await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
                 outcomes[index] = component, await download_one(component, f"{folder}{os.sep}")
             except (CallsheetError, OSError) as error:
                 outcomes[index] = component, error

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-__all__ = ["one_line", "reopen_closed_streams", "say", "shown_log"]
+__all__ = ["one_line", "readable", "reopen_closed_streams", "say", "shown_log"]
 
 
 def say(text: str) -> None:
@@ -23,6 +23,11 @@ def say(text: str) -> None:
 def one_line(text: str) -> str:
     """Return the text in one line that a terminal shows as it is."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def readable(name: str) -> str:
+    """Return the name of a file in Unicode, which trackers want: what of it is not becomes U+FFFD."""
+    return os.fsencode(name).decode(errors="replace")
 
 
 @contextmanager

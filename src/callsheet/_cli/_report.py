@@ -17,6 +17,7 @@ from callsheet import (
     CallsheetError,
     Client,
     ConfigError,
+    File,
     InvalidRequest,
     JobCancelled,
     JobState,
@@ -24,7 +25,7 @@ from callsheet import (
     Unsupported,
 )
 from callsheet._cli._log_files import LogFiles
-from callsheet._cli._messages import say
+from callsheet._cli._messages import readable, say
 from callsheet._cli._work import Work
 
 __all__ = ["Report"]
@@ -150,15 +151,16 @@ class Report:
             say(f"the log is not whole: {self.log.trouble}")
         for pattern in self.attach:
             # Path.glob takes no absolute patterns.
-            found = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 - as said
-            files += [path for path in found if path.is_file() and path not in files]
+            names = {pattern, *glob.glob(pattern, recursive=True)}  # noqa: PTH207 - as said
+            found = [path for path in map(Path, sorted(names)) if path.is_file()]
+            files += [path for path in found if path not in files]
             if not found:
                 say(f"nothing to attach: no file matches {pattern}")
         if not files:
             return
         with self.work.leavable():
             try:
-                await tracked.attach(files)
+                await tracked.attach([File(path, name=readable(path.name)) for path in files])
             except (CallsheetError, OSError) as error:
                 say(f"warning: {error}")
 

@@ -23,6 +23,8 @@ from callsheet._cli._work import Work, handed_on
 __all__ = ["run"]
 
 Positive = Annotated[float, Parameter(validator=Number(gt=0))]
+Mebibytes = Annotated[float, Parameter(validator=Number(gt=0, lte=1 << 20))]
+Beat = Annotated[float, Parameter(validator=Number(gte=0.01, lte=86_400))]
 
 
 async def run(
@@ -37,9 +39,9 @@ async def run(
     progress_pattern: str | None = None,
     attach: tuple[str, ...] = (),
     attach_log: bool = False,
-    log_limit: Positive = 64.0,
+    log_limit: Mebibytes = 64.0,
     kill_after: Positive = 10.0,
-    beat: Positive = 15.0,
+    beat: Beat = 15.0,
     idempotency_key: str | None = None,
     where: Where = WHERE,
 ) -> int:
@@ -60,14 +62,15 @@ async def run(
             percent, is the number; or the groups named done and total are; one named message is the message.
         attach: Files to attach at the end, also of a failure, such as 'out/*.exr'; may be repeated.
         attach_log: Attach the output as well: output.log and, once that is full, output.1.log and so on.
-        log_limit: The most MiB of output to keep for that: the last.
-        kill_after: Seconds after which a command that was told to stop is killed.
-        beat: Seconds between two signs of life. After five times that without one, the job counts as lost.
+        log_limit: The most MiB of output to keep for that, by default 64: the last.
+        kill_after: Seconds after which a command that was told to stop is killed, by default 10.
+        beat: Seconds between two signs of life, by default 15. After five times that without one, the job
+            counts as lost.
         idempotency_key: Runs with the same key share one job.
     """
     pattern = compile_pattern(progress_pattern) if progress_pattern else None
     job = {
-        "name": name or Path(command[0]).name,
+        "name": name or Path(command[0]).name or command[0],
         "user": user,
         "type": type,
         "description": description,

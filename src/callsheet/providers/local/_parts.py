@@ -33,7 +33,8 @@ def claim(file: File, directory: Path) -> Part:
     with translating(directory):
         if identity is not None:
             # Of this boot only: a crash may have lost what was not synced, even from the middle.
-            name = hashlib.sha256("\0".join([*map(str, identity), boot_id()]).encode()).hexdigest()
+            words = "\0".join([*map(str, identity), boot_id()])
+            name = hashlib.sha256(words.encode(errors="surrogateescape")).hexdigest()
             path = directory / "tmp" / f"{name}.part"
             descriptor = open_locked(path)
             if descriptor is not None:
