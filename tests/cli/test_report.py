@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 import callsheet
 from callsheet import Client, Job, JobState
+from callsheet._cli import _work
 from callsheet._cli._report import Report
 from callsheet._cli._work import Work
 from callsheet.abc import Claim, JobChanges, NewJob
@@ -114,6 +117,47 @@ async def test_a_lost_lease_is_the_trackers_trouble(
     out, err = capfd.readouterr()
     assert out == "Progress: 5%\nend\n"
     assert err == "callsheet: warning: job j is another worker's; the command goes on without its job\n"
+
+
+async def sent(*numbers: signal.Signals) -> AsyncIterator[signal.Signals]:
+    """Yield signals as they would come from outside."""
+    for number in numbers:
+        yield number
+
+
+@pytest.mark.parametrize("command", ["true", "./nosuch"])
+async def test_an_interrupt_after_the_end_lets_the_tracker_be_told(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """A Ctrl-C that comes too late for the command is answered by a line, the next one leaves."""
+    left: list[int] = []
+    monkeypatch.setattr(_work, "_leave", left.append)
+    work = Work(kill_after=5)
+    async with anyio.create_task_group() as tasks:
+        work.start([command], tasks, None)
+        await work.ended.wait()
+    capfd.readouterr()
+    await work.relay(sent(signal.SIGUSR1, signal.SIGTSTP, signal.SIGCONT, signal.SIGINT))
+    told = "callsheet: the tracker is being told how the command ended; Ctrl-C once more leaves\n"
+    assert (left, *capfd.readouterr()) == ([], "", told)
+    await work.relay(sent(signal.SIGTERM))
+    assert (left, *capfd.readouterr()) == ([work.result.code], "", "")
+
+
+async def test_an_interrupt_ends_what_may_be_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends the attaching of files after the end of a command; the next one leaves."""
+    left: list[int] = []
+    monkeypatch.setattr(_work, "_leave", left.append)
+    work = Work(kill_after=5)
+    async with anyio.create_task_group() as tasks:
+        work.start(["true"], tasks, None)
+        await work.ended.wait()
+        with work.leavable():
+            tasks.start_soon(work.relay, sent(signal.SIGINT))
+            await anyio.sleep_forever()
+        assert left == []
+        await work.relay(sent(signal.SIGINT))
+    assert left == [0]
 
 
 @pytest.mark.parametrize(

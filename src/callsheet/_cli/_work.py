@@ -64,6 +64,7 @@ class Work:
         self._streams = 0
         self._streams_ended = anyio.Event()
         self._after_end: anyio.CancelScope | None = None
+        self._was_hurried = False
 
     def start(self, command: Sequence[str], tasks: TaskGroup, log: Callable[[bytes], None] | None) -> None:
         """Start the command, with tasks for its output and its end; if that fails, that is its end."""
@@ -91,10 +92,11 @@ class Work:
         self._tasks.start_soon(self._kill_later)
 
     async def relay(self, signals: AsyncIterator[signal.Signals]) -> None:
-        """Hand each signal on as it comes."""
+        """Hand each signal on as it comes; once the command has ended, those to stop are for us."""
         async for number in signals:
             if self.ended.is_set():
-                self._leave_rest()
+                if number in STOPS:
+                    self._hurry()
             elif number == signal.SIGTSTP:
                 self._pause()
             elif number in PASSED:
@@ -133,12 +135,16 @@ class Work:
         os.kill(os.getpid(), signal.SIGSTOP)
         self._child.signal(signal.SIGCONT)
 
-    def _leave_rest(self) -> None:
-        if self._after_end is None:
-            _leave(self.result.code)
-        else:
+    def _hurry(self) -> None:
+        # Whoever presses Ctrl-C twice, and the second time too late, still wants the job to be cancelled.
+        if self._after_end is not None:
             self._after_end.cancel()
             self._after_end = None
+        elif self._was_hurried:
+            _leave(self.result.code)
+        else:
+            say("the tracker is being told how the command ended; Ctrl-C once more leaves")
+        self._was_hurried = True
 
     async def _kill_later(self) -> None:
         await anyio.sleep(self._kill_after)
