@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -63,6 +64,39 @@ def test_a_missing_library_is_named(missing: str) -> None:
     answer = python(f"{code}; sys.exit(main(['jobs', '--help']))")
     line = f"callsheet: error: {missing} is missing; run: pip install 'callsheet[cli]'\n"
     assert (answer.returncode, answer.stdout, answer.stderr) == (2, "", line)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["jobs", "--help"], ["completion", "bash"]])
+def test_a_full_disk_is_one_line(words: list[str]) -> None:
+    """Output that cannot be written is an error like any other, whatever was asked for."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*COMMAND, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "callsheet: error: [Errno 28] No space left on device\n")
+
+
+@pytest.mark.parametrize("words", [["--version"], ["completion", "bash"]])
+def test_a_reader_who_has_gone_is_no_error(words: list[str]) -> None:
+    """A program whose output nobody reads ends as a shell expects it, without a word."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([*COMMAND, *words], stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_an_interrupt_while_libraries_load_is_one_line() -> None:
+    """Ctrl-C at any moment ends a command without a traceback."""
+    code = (
+        "import sys\n"
+        "class Late:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'cyclopts': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Late())\n"
+        "from callsheet._cli import main\n"
+        "sys.exit(main(['jobs', 'list']))\n"
+    )
+    answer = python(code)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (130, "", "callsheet: interrupted\n")
 
 
 def cpu_of(*command: str) -> float:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Sequence
 
 from callsheet._cli._commands import behind_command, overview, version
+from callsheet._cli._exits import Exit
 from callsheet._cli._messages import reopen_closed_streams, say
 
 __all__ = ["main", "script"]
@@ -19,12 +21,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; by default those of the process.
     """
     reopen_closed_streams()
-    given = behind_command(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _answer(behind_command(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:  # also while libraries are loaded
+        say("interrupted")
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads on; nor shall the interpreter try to write what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.UNREAD
+    except OSError as exc:
+        say(f"error: {exc}")
+        return Exit.FAILED
+
+
+def _answer(given: Sequence[str]) -> int:
     if not given or given[0] in {"--help", "-h", "help"}:
-        print(overview(), end="")
+        print(overview(), end="", flush=True)
         return 0
     if given[0] == "--version":
-        print(version())
+        print(version(), flush=True)
         return 0
     try:
         from callsheet._cli._dispatch import dispatch
@@ -35,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if package not in {"cyclopts", "rich"}:
             raise
         say(f"error: {package} is missing; run: pip install 'callsheet[cli]'")
-        return 2
+        return Exit.USAGE
 
 
 def script() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -31,13 +30,8 @@ def dispatch(arguments: Sequence[str]) -> int:
     except CycloptsError as error:
         say(f"error: {str(error).rstrip('.')}; {_where_to_look(arguments)}")
         code = Exit.USAGE
-    except KeyboardInterrupt:
-        say("interrupted")
-        code = Exit.INTERRUPTED
     except BrokenPipeError:
-        # Nobody reads on; nor shall the interpreter try to write what is left.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = Exit.UNREAD
+        raise  # whoever called us has an answer for that
     except (CallsheetError, OSError) as error:
         code, text = explained(error)
         say(f"error: {text}")
