@@ -14,7 +14,7 @@ import pytest
 from callsheet import Client, InvalidCursor, InvalidRequest, Job, JobState, NotFound, Unsupported
 from callsheet._http._retry import Retry
 from callsheet.abc import JobFilter, Position
-from callsheet.providers.deadline import DeadlineProvider, _finding, _pace
+from callsheet.providers.deadline import DeadlineProvider, _batches, _finding, _pace
 from callsheet.providers.deadline._pace import Pace
 from callsheet.sandbox import Sandbox
 from support import scale
@@ -247,6 +247,43 @@ async def test_a_sweep_is_one_request_for_a_hundred(client: Deadline, sandbox: S
     print(f"{number} jobs: {-(-number // 100)} requests a sweep")
 
 
+async def test_what_came_before_is_not_read_again(client: Deadline, sandbox: Sandbox) -> None:
+    """A look tells of no job whose hundred is as it was; of one that changed, or went, it tells."""
+    sandbox.clock.freeze()
+    ids = sorted(sandbox.act("deadline", "make", number=150)["jobs"])
+    first = await client.provider.sweep(ids, [], None)
+    assert sorted(first.jobs) == ids
+    second = await client.provider.sweep(ids, [], first.mark)
+    assert second.jobs == {}
+    sandbox.act("deadline", "start", job=ids[120])
+    sandbox.act("deadline", "vanish", job=ids[130])
+    third = await client.provider.sweep(ids, [], second.mark)
+    assert third.jobs == dict(zip(ids[100:], await client.provider.get_jobs(ids[100:]), strict=True))
+    assert (third.jobs[ids[120]], third.jobs[ids[130]]) != (first.jobs[ids[120]], first.jobs[ids[130]])
+    assert third.jobs[ids[130]] is None
+    # An older mark: whatever has changed since then is told.
+    assert (await client.provider.sweep(ids, [], first.mark)).jobs == third.jobs
+    assert (await client.provider.sweep(ids, [], third.mark)).jobs == {}
+    # Others in one hundred make another answer.
+    assert sorted((await client.provider.sweep(ids[1:101], [], third.mark)).jobs) == ids[1:101]
+
+
+async def test_a_job_that_is_refused_for_now_is_no_answer(
+    client: Deadline, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that leaves a job for later says nothing of it, however often it comes."""
+    monkeypatch.setattr(_batches, "PAUSE", 0.001)
+    ids = sandbox.act("deadline", "make", number=3)["jobs"]
+    looks = [await client.provider.sweep(ids, [], None)]
+    for _ in range(2):
+        sandbox.act("deadline", "refuse", job=ids[1], code="InternalServerErrorException", times=1)
+        looks.append(await client.provider.sweep(ids, [], looks[-1].mark))
+    # At last, what was said when it was asked for again, alone, comes again.
+    assert [set(look.jobs) for look in looks] == [set(ids), set(ids), {ids[0], ids[2]}]
+    assert looks[1].jobs == looks[0].jobs
+    assert set((await client.provider.sweep(ids, [], looks[-1].mark)).jobs) == set(ids)
+
+
 @pytest.mark.parametrize(
     ("members", "state"),
     [
@@ -305,13 +342,13 @@ async def test_looks_come_as_often_as_something_happens(sandbox: Sandbox) -> Non
     """While nothing changes, looks come ever later; the first change brings them back; a wish is kept."""
     ids = sandbox.act("deadline", "make", number=3)["jobs"]
     async with Client(DeadlineProvider(FARM, QUEUE)) as client:
-        pauses = []
+        mark, pauses = None, []
         for _ in range(8):
-            await client.provider.sweep(ids, [], None)
+            mark = (await client.provider.sweep(ids, [], mark)).mark
             pauses.append(client.provider.watch_interval)
         assert pauses == [2.0, 3.0, 4.5, 6.75, 10.125, 15.0, 15.0, 15.0]
         sandbox.act("deadline", "start", job=ids[1])
-        await client.provider.sweep(ids, [], None)
+        await client.provider.sweep(ids, [], mark)
         assert client.provider.watch_interval == 2.0
     async with Client(DeadlineProvider(FARM, QUEUE, watch_interval=7.0)) as client:
         for _ in range(2):

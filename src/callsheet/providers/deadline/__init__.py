@@ -183,7 +183,7 @@ class DeadlineProvider(FileCalls):
             self._server = Server(farm, queue, aws=aws, region=region, endpoint=endpoint, options=options)
         except InvalidRequest as exc:
             raise ConfigError(str(exc)) from None
-        self._adapts, self._seen = watch_interval is None, 0
+        self._adapts = watch_interval is None
         often = OFTEN if watch_interval is None else watch_interval
         self.watch_interval: float = _checks.interval(often, "watch_interval")
         self._user = user or ""

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import anyio
+from xxhash import xxh3_128_digest
 
 from callsheet._errors import CallsheetError, NotFound, RateLimited, ResponseError, Unavailable
 from callsheet._together import together
 from callsheet.providers.deadline._answers import document, item_error, readable
 from callsheet.providers.deadline._server import BATCH, Server, new_token
 
-__all__ = ["get_batch", "update_batch"]
+__all__ = ["Answers", "get_batch", "update_batch"]
 
 T = TypeVar("T")
 
@@ -26,8 +27,43 @@ WHILE = 6
 """Batches under way at a time."""
 
 
+class Answers:
+    """The answers to batches, known again by their hashes: one that comes again need not be read again.
+
+    Args:
+        before: Those of an earlier look.
+
+    Attributes:
+        again: The ids of the things in answers that came again, word for word.
+    """
+
+    def __init__(self, before: Answers | None = None) -> None:
+        self.again: set[str] = set()
+        self._before = {} if before is None else before._hashes
+        self._hashes: dict[tuple[str, ...], bytes] = {}
+
+    def came_again(self, ids: Sequence[str], body: bytes) -> bool:
+        """Tell whether the answer about these things is the one of before."""
+        batch = tuple(ids)
+        if self._before.get(batch) != xxh3_128_digest(body):
+            return False
+        self._hashes[batch] = self._before[batch]
+        self.again.update(batch)
+        return True
+
+    def note(self, ids: Sequence[str], body: bytes) -> None:
+        """Remember an answer that told all there is about these things."""
+        self._hashes[tuple(ids)] = xxh3_128_digest(body)
+
+
 async def get_batch(
-    server: Server, what: str, key: str, ids: Sequence[str], read: Callable[[Mapping[str, Any]], T], **of: str
+    server: Server,
+    what: str,
+    key: str,
+    ids: Sequence[str],
+    read: Callable[[Mapping[str, Any]], T],
+    answers: Answers | None = None,
+    **of: str,
 ) -> dict[str, T]:
     """Return things by id, in as few requests as there are hundreds; those that do not exist are left out.
 
@@ -37,6 +73,7 @@ async def get_batch(
         key: What an id is called, such as `"sessionActionId"`.
         ids: Which ones.
         read: Reads one.
+        answers: What is in an answer that came again is left out, too.
         of: Further names of each, such as `jobId`.
 
     Raises:
@@ -48,7 +85,7 @@ async def get_batch(
 
     async def fetch() -> None:
         for batch in batches:
-            found.update(await _insisted(server, what, key, batch, read, of))
+            found.update(await _insisted(server, what, key, batch, read, answers or Answers(), of))
 
     await together([fetch] * min(WHILE, -(-len(wanted) // BATCH)))
     return found
@@ -60,12 +97,13 @@ async def _insisted(
     key: str,
     ids: Sequence[str],
     read: Callable[[Mapping[str, Any]], T],
+    answers: Answers,
     of: Mapping[str, str],
 ) -> dict[str, T]:
     """Return what is there of one batch, also of what could not be looked up at once."""
     found: dict[str, T] = {}
     for attempt in range(ROUNDS + 1):
-        there, again = await _asked(server, what, key, ids, read, of)
+        there, again = await _asked(server, what, key, ids, read, answers, of)
         found.update(there)
         if not again:
             break
@@ -82,6 +120,7 @@ async def _asked(
     key: str,
     ids: Sequence[str],
     read: Callable[[Mapping[str, Any]], T],
+    answers: Answers,
     of: Mapping[str, str],
 ) -> tuple[dict[str, T], dict[str, ResponseError]]:
     """Return what one request brought, and the errors of what may be asked for again."""
@@ -93,6 +132,8 @@ async def _asked(
         reads=True,
         operation=f"BatchGet {what}",
     )
+    if answers.came_again(ids, answer.body):
+        return {}, {}
     body = document(answer)
     name = {"session-action": "sessionActions"}.get(what, f"{what}s")
     there = dict(readable(answer, body, name, lambda raw: (str(raw[key]), read(raw))))
@@ -108,6 +149,8 @@ async def _asked(
     unsaid = set(ids) - there.keys() - again.keys() - {raw[key] for raw in body["errors"]}
     if unsaid:
         raise answer.unreadable(f"nothing about {min(unsaid)}", path=f"$.{name}")
+    if not again:
+        answers.note(ids, answer.body)
     return there, again
 
 

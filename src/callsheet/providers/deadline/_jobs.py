@@ -20,12 +20,13 @@ from callsheet._errors import (
     Outcome,
 )
 from callsheet._http._messages import Answer
+from callsheet._http._trail import done
 from callsheet._models import Job, JobChanges, JobFilter, JobState, NewJob, Position
 from callsheet._together import together
 from callsheet.abc import Sweep
-from callsheet.providers.deadline._answers import CHANGED_MEANWHILE, document, done
+from callsheet.providers.deadline._answers import CHANGED_MEANWHILE, document
 from callsheet.providers.deadline._attachments import Uploads
-from callsheet.providers.deadline._batches import get_batch, update_batch
+from callsheet.providers.deadline._batches import Answers, get_batch, update_batch
 from callsheet.providers.deadline._creating import Draft, copy_of, draft_of
 from callsheet.providers.deadline._finding import FindCalls
 from callsheet.providers.deadline._server import BATCH, new_token, token_of
@@ -46,6 +47,21 @@ MAX_RERUNS = 1000
 _JOB_ID = re.compile(r"job-[0-9a-f]{32}")
 
 
+@attrs.frozen
+class Mark:
+    """What a look saw.
+
+    Attributes:
+        listed: Of each job that a search found, a trace of what it told.
+        answers: What the service said of the jobs themselves, by its hashes.
+        stood: How far each of them was: its vendor's state and its progress.
+    """
+
+    listed: Mapping[str, int] = attrs.field(factory=dict)
+    answers: Answers | None = None
+    stood: Mapping[str, tuple[str, float | None]] = attrs.field(factory=dict)
+
+
 class JobCalls(FindCalls):
     """The calls of `callsheet.abc.Provider` that are about jobs."""
 
@@ -53,7 +69,6 @@ class JobCalls(FindCalls):
     """Jobs of one call that are made at a time."""
 
     _adapts: bool
-    _seen: int
     _uploads: Uploads
     _reruns: OrderedDict[tuple[str, str], Draft]
     watch_interval: float
@@ -62,14 +77,16 @@ class JobCalls(FindCalls):
 
     async def get_jobs(self, ids: Sequence[str]) -> list[Job | None]:
         """Return the jobs in the order of their ids, `None` where there is none; a hundred in one request."""
+        found = await self._found(ids)
+        return [found.get(id_) for id_ in ids]
+
+    async def _found(self, ids: Iterable[str], answers: Answers | None = None) -> dict[str, Job | None]:
         # One that is no id would have all be refused.
         asked = [id_ for id_ in dict.fromkeys(ids) if _JOB_ID.fullmatch(id_)]
         if len(asked) == 1:
-            found = {asked[0]: await self._get(asked[0])}
-        else:
-            read = partial(job_of, tracker=self.tracker)
-            found = {**await get_batch(self._server, "job", "jobId", asked, read)}
-        return [found.get(id_) for id_ in ids]
+            return {asked[0]: await self._get(asked[0])}
+        read = partial(job_of, tracker=self.tracker)
+        return {**await get_batch(self._server, "job", "jobId", asked, read, answers)}
 
     async def _get(self, id_: str) -> Job | None:
         try:
@@ -103,30 +120,30 @@ class JobCalls(FindCalls):
 
         What a search tells lags behind, so that it only says where to look.
         """
-        before: Mapping[str, int] = mark or {}
-        now: dict[str, int] = {}
+        before = mark if isinstance(mark, Mark) else Mark()
+        listed: dict[str, int] = {}
         for filter_ in wanted:
             after: Position | None = None
             while True:
                 page = await self.page_jobs(filter_, after=after, size=BATCH)
-                now |= {job.id: hash(repr(job.raw)) for job in page.items}
+                listed |= {job.id: hash(repr(job.raw)) for job in page.items}
                 if page.next is None:
                     break
                 after = page.next
-        asked = [*ids, *(id_ for id_, trace in now.items() if id_ not in ids and before.get(id_) != trace)]
-        found = await self.get_jobs(asked)
-        self._adapt(found)
-        return Sweep(dict(zip(asked, found, strict=True)), now or None)
+        # In order, so that the same jobs make the same hundreds in the next look.
+        asked = sorted({*ids, *(id_ for id_, trace in listed.items() if before.listed.get(id_) != trace)})
+        answers = Answers(before.answers)
+        found = await self._found(asked, answers)
+        stood = {id_: how for id_, how in before.stood.items() if id_ in answers.again}
+        stood |= {id_: (job.vendor_state, job.progress) for id_, job in found.items() if job is not None}
+        self._adapt(is_calm=before is mark and stood == before.stood)
+        changed = {id_: found.get(id_) for id_ in asked if id_ not in answers.again}
+        return Sweep(changed, Mark(listed, answers, stood))
 
-    def _adapt(self, found: Iterable[Job | None]) -> None:
+    def _adapt(self, *, is_calm: bool) -> None:
         """Look again soon while something happens, and ever later while nothing does."""
-        if not self._adapts:
-            return
-        trace = hash(frozenset((job.id, job.vendor_state, job.progress) for job in found if job is not None))
-        if trace == self._seen:
-            self.watch_interval = min(SELDOM, self.watch_interval * 1.5)
-        else:
-            self.watch_interval, self._seen = OFTEN, trace
+        if self._adapts:
+            self.watch_interval = min(SELDOM, self.watch_interval * 1.5) if is_calm else OFTEN
 
     # -- making ----------------------------------------------------------------------------------------------
 
