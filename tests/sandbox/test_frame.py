@@ -267,6 +267,7 @@ WRONG_FAULTS: list[tuple[Any, str]] = [
     ({"kind": "answer", "headers": {"a b": "c"}}, "answer: headers: 'a b' is no name of a header"),
     ({"kind": "answer", "headers": {"a": "\0"}}, "answer: headers: '\\x00' is no value of a header"),
     ({"kind": "edit", "set": {"0/data": 1}}, "edit: set: '0/data' is no JSON pointer"),
+    ({"kind": "edit", "set": ["/0"]}, "edit: 'set' must be"),
     ({"kind": "edit", "remove": [0]}, "edit: remove: 0 is no JSON pointer"),
     ({"kind": "edit", "remove": "/0"}, "edit: 'remove' must be"),
     ({"faults": [], "seed": [1]}, "seed: [1] is not a whole number"),

@@ -199,7 +199,7 @@ class Edit:
     Where the answer has no such place, a 500 says so.
     """
 
-    set: dict[str, Any] = attrs.field(factory=dict, validator=deep_mapping(_pointer, None))
+    set: dict[str, Any] = attrs.field(factory=dict, validator=deep_iterable(_pointer, instance_of(dict)))
     remove: list[str] = attrs.field(factory=list, validator=deep_iterable(_pointer, instance_of(list)))
 
     async def strike(self, exchange: Exchange) -> None:
