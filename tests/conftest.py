@@ -19,6 +19,7 @@ import trio
 # Loading the database library takes 0.3 s of CPU, in whichever test comes first to connect().
 import callsheet.providers.local  # noqa: F401 - for its effect
 from support import FULL, hangs, leaks
+from support.clocks import Clock
 from support.loopwatch import LoopWatch
 
 # A run in the background, or under nohup, ignores these, and so would every process that tests start.
@@ -61,6 +62,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     mark = pyfuncitem.get_closest_marker("timeout")
     with hangs.ended_after(mark.args[0] if mark else HANG_LIMIT, pyfuncitem):
         return (yield)
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    """Let the test say when a deadline has passed."""
+    clock = Clock()
+    with clock.shown():
+        yield clock
 
 
 @pytest.fixture

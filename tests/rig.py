@@ -18,13 +18,15 @@ from urllib.parse import unquote, urlsplit
 
 import anyio.to_thread
 import httpx
+import pytest
 from anyio.lowlevel import checkpoint
 
 from callsheet import CallsheetError, Client, Conflict, File, Job, JobState, NewJob, ResponseError
 from callsheet.abc import CAPABILITIES, Action, Provider
 from callsheet.providers.deadline import DeadlineProvider
 from callsheet.providers.ftrack import FtrackProvider, create, query
-from callsheet.providers.local import LocalProvider
+from callsheet.providers.local import LocalProvider, _leases
+from callsheet.providers.local._stamps import monotonic_us
 from callsheet.providers.vidispine import VidispineProvider
 from callsheet.sandbox import Sandbox
 from faultserver import FaultServer
@@ -200,6 +202,10 @@ class Rig(ABC):
         """Let silent workers lose their jobs, where that does not happen by itself."""
         await checkpoint()
 
+    async def age(self, seconds: float) -> None:
+        """Let all leases be so much older."""
+        raise NotImplementedError
+
 
 class LocalRig(Rig):
     """The local tracker in a folder of the test."""
@@ -213,6 +219,7 @@ class LocalRig(Rig):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder / "tracker")
         self.url = f"local:{self.folder}"
+        self._aged = 0
 
     def provider(self) -> LocalProvider:
         return LocalProvider(self.folder, user=self.user, watch_interval=0.02)
@@ -229,6 +236,12 @@ class LocalRig(Rig):
             for path in sorted((self.folder / "files").glob("??/*"))
         }
         return rows, files
+
+    async def age(self, seconds: float) -> None:
+        self._aged += round(seconds * 1_000_000)
+        patch = self._stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(_leases, "monotonic_us", lambda: monotonic_us() + self._aged)
+        await checkpoint()
 
     async def fetch(self, url: str) -> bytes:
         parts = urlsplit(url)
@@ -294,6 +307,10 @@ class FtrackRig(Rig):
 
     async def reap(self) -> None:
         await self._hand.reap(dry_run=False)
+
+    async def age(self, seconds: float) -> None:
+        self.sandbox.clock.advance(seconds)
+        await checkpoint()
 
     async def snapshot(self) -> object:
         types = {
@@ -496,6 +513,10 @@ class MemoryRig(Rig):
 
     async def snapshot(self) -> object:
         return self.state.snapshot()
+
+    async def age(self, seconds: float) -> None:
+        self.state.ahead += seconds
+        await checkpoint()
 
     async def fetch(self, url: str) -> bytes:
         return self.state.bytes[url.removeprefix("memory:")]

@@ -31,6 +31,7 @@ from callsheet.abc import Sweep
 from rig import MemoryRig, Rig
 from support import scale
 from support.checkpoints import cut_at
+from support.clocks import Clock
 from support.mirrors import OUTPUTS, contents
 from support.wrapping import Wrapping
 
@@ -213,18 +214,20 @@ async def test_out_of_time(rig: Rig, into: Wrapping, job: Job) -> None:
             assert mirror.state is JobState.RUNNING
 
 
-async def test_out_of_time_while_copying(rig: Rig, into: Wrapping, job: Job) -> None:
+async def test_out_of_time_while_copying(rig: Rig, into: Wrapping, job: Job, clock: Clock) -> None:
     """The time is that of the whole call: a copy that does not get on is given up, for the next call."""
     await rig.put_out(job, OUTPUTS)
     (done,) = await rig.finish(job)
 
     async def hang(real: Any, *args: Any, **kwargs: Any) -> Any:
+        if into.made["upload"] == 1:
+            clock.skip(21)
         await anyio.sleep_forever()
 
     into.on["upload"] = hang
     async with rig.another_client() as client, Client(into) as shown:
         with pytest.raises(WaitTimeout, match="outputs are not copied") as caught:
-            await client.jobs.mirror(job, into=shown, timeout=0.3)
+            await client.jobs.mirror(job, into=shown, timeout=20)
         (mirror,) = await shown.jobs.list().collect()
     assert caught.value.job == done
     assert mirror.state is JobState.RUNNING

@@ -23,8 +23,10 @@ from callsheet import (
 )
 from rig import Rig
 from support import scale
+from support.clocks import Clock
 from support.needs import needs
 from support.tables import raises_for
+from support.wrapping import Wrapping
 
 
 @pytest.fixture
@@ -138,23 +140,43 @@ async def test_out_of_time(rig: Rig, client: Client[Any], jobs: list[Job], timeo
     assert await client.jobs.get(jobs[0]) == jobs[0]
 
 
-async def test_out_of_time_with_news(rig: Rig, jobs: list[Job]) -> None:
+async def out_of_time(
+    provider: Wrapping, clock: Clock, wait: Awaitable[object], looks: int = 2
+) -> WaitTimeout:
+    """Return the error of a wait for 20 seconds, whose time is over when so many looks have begun."""
+    told: list[WaitTimeout] = []
+
+    async def run() -> None:
+        with pytest.raises(WaitTimeout) as caught:
+            await wait
+        told.append(caught.value)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run)
+        await provider.next_calls("sweep", looks)
+        await clock.skip_waiting(21)
+    return told[0]
+
+
+async def test_out_of_time_with_news(rig: Rig, jobs: list[Job], clock: Clock) -> None:
     """What was seen last is what a look found, not what was given."""
     provider = rig.wrapped()
     async with Client(provider) as client:
         changed = await rig.hand.jobs.update(jobs[0], message="frame 3")
-        with pytest.raises(WaitTimeout) as caught:
-            await client.jobs.wait(jobs[0].id, timeout=0.2)
-    assert (caught.value.job, caught.value.jobs) == (changed, [changed])
+        error = await out_of_time(provider, clock, client.jobs.wait(jobs[0].id, timeout=20))
+    assert (error.job, error.jobs) == (changed, [changed])
 
 
-async def test_out_of_time_for_many(rig: Rig, client: Client[Any], jobs: list[Job]) -> None:
+async def test_out_of_time_for_many(rig: Rig, jobs: list[Job], clock: Clock) -> None:
     """Of many, the error names the first that is not there and holds all, in the order given."""
+    provider = rig.wrapped()
     (done,) = await rig.finish(jobs[1])
-    with pytest.raises(WaitTimeout, match="2 of 3") as caught:
-        await client.jobs.wait_all([jobs[1], jobs[2].id, jobs[0]], timeout=0.3)
-    assert caught.value.jobs == [done, jobs[2], jobs[0]]
-    assert caught.value.job == jobs[2]
+    async with Client(provider) as client:
+        wait = client.jobs.wait_all([jobs[1], jobs[2].id, jobs[0]], timeout=20)
+        error = await out_of_time(provider, clock, wait)
+    assert "2 of 3" in str(error)
+    assert error.jobs == [done, jobs[2], jobs[0]]
+    assert error.job == jobs[2]
 
 
 async def test_no_time_is_enough_for_what_has_ended(rig: Rig, client: Client[Any], jobs: list[Job]) -> None:
@@ -366,7 +388,7 @@ async def test_trouble_that_passes(rig: Rig, jobs: list[Job], caplog: pytest.Log
     assert troubles == -1
 
 
-async def test_trouble_until_the_time_is_over(rig: Rig, jobs: list[Job]) -> None:
+async def test_trouble_until_the_time_is_over(rig: Rig, jobs: list[Job], clock: Clock) -> None:
     """A tracker that is down for too long is a timeout, with the trouble as its cause."""
     provider = rig.wrapped()
 
@@ -375,10 +397,9 @@ async def test_trouble_until_the_time_is_over(rig: Rig, jobs: list[Job]) -> None
 
     provider.on["sweep"] = look
     async with Client(provider) as client:
-        with pytest.raises(WaitTimeout) as caught:
-            await client.jobs.wait(jobs[0], timeout=0.1)
-    assert isinstance(caught.value.__cause__, Unavailable)
-    assert caught.value.jobs == [jobs[0]]
+        error = await out_of_time(provider, clock, client.jobs.wait(jobs[0], timeout=20), looks=1)
+    assert isinstance(error.__cause__, Unavailable)
+    assert error.jobs == [jobs[0]]
 
 
 async def test_trouble_that_stays(rig: Rig, jobs: list[Job]) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
 from faultserver import Authority
-from support.clocks import Clock
 from support.roads import Road, make_road
 
 
@@ -23,14 +21,6 @@ def no_proxy_around(monkeypatch: pytest.MonkeyPatch) -> None:
 def road() -> Road:
     """Make the road to a server, with waits that a test can afford."""
     return make_road
-
-
-@pytest.fixture
-def clock() -> Iterator[Clock]:
-    """Let the test say when a deadline has passed."""
-    clock = Clock()
-    with clock.shown():
-        yield clock
 
 
 @pytest.fixture(scope="session")

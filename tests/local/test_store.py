@@ -51,16 +51,9 @@ def store(provider: LocalProvider) -> Store:
 async def hasty(anyio_backend: str, directory: Path, clock: Clock) -> AsyncIterator[Store]:
     """An open store whose calls end by a deadline that the test brings about."""
     store = Store(directory, f"local:{directory}", timeout=20)
-    with clock.shown():
-        await store.open()
-        yield store
-        await store.aclose()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """The clock of the hasty store's loop."""
-    return Clock()
+    await store.open()
+    yield store
+    await store.aclose()
 
 
 @pytest.fixture

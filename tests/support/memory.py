@@ -74,6 +74,7 @@ class MemoryTracker:
         self.location = Location(
             id="loc-1", name="memory", kind="memory", raw={"name": "memory"}, reader=read_raw
         )
+        self.ahead = 0.0
         self._last = datetime(2026, 1, 1, tzinfo=UTC)
 
     def snapshot(self) -> str:
@@ -85,10 +86,14 @@ class MemoryTracker:
         self._last = max(self._last + timedelta(microseconds=1), datetime.now(UTC))
         return self._last
 
+    def monotonic(self) -> float:
+        """Return the time that leases go by."""
+        return time.monotonic() + self.ahead
+
     def reap(self) -> None:
         """Let the jobs of silent workers fail."""
         for id_, lease in self.leases.items():
-            if lease.until and time.monotonic() > lease.until and not self.jobs[id_].ended:
+            if lease.until and self.monotonic() > lease.until and not self.jobs[id_].ended:
                 lease.fence, lease.until = lease.fence + 1, 0.0
                 self.change(id_, JobChanges(state=JobState.FAILED, problem="lost"))
 
@@ -327,10 +332,10 @@ class MemoryProvider(Provider):
             job = (await self.create_jobs([job]))[0].id
         self._job(job)
         held = self.state.leases.setdefault(job, Lease())
-        if held.until > time.monotonic():
+        if held.until > self.state.monotonic():
             raise Conflict(f"job {job} is another worker's", provider=self.name)
         held.fence, held.length = held.fence + 1, lease + grace
-        held.until = time.monotonic() + held.length
+        held.until = self.state.monotonic() + held.length
         problem = None if self._job(job).ended else UNSET
         return Claim(self.state.change(job, JobChanges(state=JobState.RUNNING, problem=problem)), held.fence)
 
@@ -344,7 +349,7 @@ class MemoryProvider(Provider):
         ends = changes.given().get("state") in ENDED
         if job.state is JobState.CANCELLED and not ends:
             return job
-        lease.until = 0.0 if ends else time.monotonic() + lease.length
+        lease.until = 0.0 if ends else self.state.monotonic() + lease.length
         return self.state.change(job.id, changes) if changes.given() else job
 
     # -- components ------------------------------------------------------------------------------------------
