@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import attrs
 
-from callsheet._errors import Outcome
+from callsheet._errors import CallsheetError, Outcome
 
-__all__ = ["Trail", "worse"]
+__all__ = ["Trail", "done", "worse"]
 
 REFUSING = {307, 308, 501, 505}
 """Statuses that say, as every 4xx does, that the request was not acted on."""
@@ -60,3 +63,14 @@ def worse(one: Outcome, other: Outcome) -> Outcome:
     """Return the outcome of two attempts together: what one may have done, the other cannot undo."""
     order = [Outcome.NOT_DONE, Outcome.UNKNOWN, Outcome.DONE]
     return max(one, other, key=order.index)
+
+
+@contextmanager
+def done(key: str | None = None) -> Iterator[None]:
+    """Let errors say that what was wanted has been done, under this key: only a later look at it failed."""
+    try:
+        yield
+    except CallsheetError as error:
+        error.outcome = Outcome.DONE
+        error.idempotency_key = key or error.idempotency_key
+        raise

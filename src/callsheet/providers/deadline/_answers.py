@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from callsheet._errors import (
@@ -12,7 +11,6 @@ from callsheet._errors import (
     Conflict,
     Denied,
     NotFound,
-    Outcome,
     QuotaExceeded,
     RateLimited,
     ResponseError,
@@ -22,7 +20,7 @@ from callsheet._http._messages import Answer, error_for
 from callsheet._redaction import excerpt
 from callsheet._signing import error_code
 
-__all__ = ["CHANGED_MEANWHILE", "document", "done", "error_of", "item_error", "readable"]
+__all__ = ["CHANGED_MEANWHILE", "document", "error_of", "item_error", "readable"]
 
 T = TypeVar("T")
 
@@ -84,16 +82,6 @@ def item_error(item: Mapping[str, Any], what: str) -> ResponseError:
     error = KINDS.get(code, ResponseError)(f"{what}: {code}: {said}", code=code, provider="deadline")
     error.message = said
     return error
-
-
-@contextmanager
-def done(key: str | None = None) -> Iterator[None]:
-    """Let errors say that what was wanted has been done, under this key: only a look at it failed."""
-    try:
-        yield
-    except CallsheetError as error:
-        error.outcome, error.idempotency_key = Outcome.DONE, key
-        raise
 
 
 def document(answer: Answer) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from functools import partial
 
 from callsheet import _checks
 from callsheet._errors import BulkError, InvalidRequest
+from callsheet._http._trail import done
 from callsheet._http._urls import segment
 from callsheet._models import Job, JobState
-from callsheet.providers.deadline._answers import done
 from callsheet.providers.deadline._batches import get_batch, update_batch
 from callsheet.providers.deadline._jobs import JobCalls
 from callsheet.providers.deadline._server import new_token

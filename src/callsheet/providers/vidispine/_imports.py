@@ -14,13 +14,14 @@ from callsheet import _checks
 from callsheet._door import Door, new_key
 from callsheet._errors import Conflict, InvalidRequest, NotFound, Unsupported
 from callsheet._files import File, FrameSequence
+from callsheet._http._trail import done
 from callsheet._models import Component, Job, NewJob
 from callsheet._transfers import OnProgress, as_file, checked_options, reporting
 from callsheet.providers.vidispine._arguments import texts, whole, words
 from callsheet.providers.vidispine._chunks import CHUNK, Destination, send
 from callsheet.providers.vidispine._components import ComponentCalls
 from callsheet.providers.vidispine._files_wire import item_metadata, own_files
-from callsheet.providers.vidispine._once import done, made_job, once
+from callsheet.providers.vidispine._once import made_job, once
 from callsheet.providers.vidispine._server import Pairs, Row, Server, address, path_of
 from callsheet.providers.vidispine._shape import pairs_of
 from callsheet.providers.vidispine._words import HASH, KEY, NAME, OURS, priority_word

@@ -17,10 +17,11 @@ from callsheet._errors import (
     Outcome,
 )
 from callsheet._http._messages import Answer
+from callsheet._http._trail import done
 from callsheet._models import Job, JobChanges, NewJob
 from callsheet.providers.vidispine._creating import Draft, draft_of
 from callsheet.providers.vidispine._listing import ListingCalls
-from callsheet.providers.vidispine._once import done, made_job, once
+from callsheet.providers.vidispine._once import made_job, once
 from callsheet.providers.vidispine._refusals import is_about
 from callsheet.providers.vidispine._server import LARGE, address, path_of
 from callsheet.providers.vidispine._together import each

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import anyio
@@ -16,7 +15,7 @@ from callsheet.providers.vidispine._server import Row, Server
 from callsheet.providers.vidispine._shape import entries, pairs_of
 from callsheet.providers.vidispine._words import KEY
 
-__all__ = ["done", "made_job", "once", "settled"]
+__all__ = ["made_job", "once", "settled"]
 
 T = TypeVar("T")
 
@@ -80,16 +79,6 @@ async def _looked(find: Callable[[], Awaitable[T | None]], error: CallsheetError
 def _may_pass(error: CallsheetError) -> bool:
     is_late = isinstance(error, Timeout) or getattr(error, "status", None) == 504
     return worth_repeating(error) and not is_late
-
-
-@contextmanager
-def done() -> Iterator[None]:
-    """Let errors say that what was wanted has been done: only a later step failed."""
-    try:
-        yield
-    except CallsheetError as error:
-        error.outcome = Outcome.DONE
-        raise
 
 
 async def made_job(server: Server, key: str) -> Row | None:

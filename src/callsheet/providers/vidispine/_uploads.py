@@ -9,6 +9,7 @@ from functools import partial
 
 from callsheet._errors import CallsheetError, Conflict, IntegrityError, NotFound
 from callsheet._files import File
+from callsheet._http._trail import done
 from callsheet.abc import Progress
 from callsheet.providers.vidispine._chunks import CHUNK, Destination, Sent, send, sha1_of
 from callsheet.providers.vidispine._files_wire import (
@@ -18,7 +19,7 @@ from callsheet.providers.vidispine._files_wire import (
     is_whole,
     size_of,
 )
-from callsheet.providers.vidispine._once import done, settled
+from callsheet.providers.vidispine._once import settled
 from callsheet.providers.vidispine._server import Pairs, Row, Server
 from callsheet.providers.vidispine._shape import entries
 from callsheet.providers.vidispine.file_details import metadata_of
