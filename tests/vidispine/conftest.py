@@ -12,6 +12,7 @@ from callsheet import Client
 from callsheet.providers.vidispine import VidispineProvider
 from callsheet.sandbox import Sandbox
 from support.roads import QUICK
+from support.vidispinefiles import BIG, noise, small_chunks
 
 
 @pytest.fixture
@@ -36,3 +37,18 @@ async def client(sandbox: Sandbox) -> AsyncIterator[Client[VidispineProvider]]:
     async with Client(provider) as client:
         sandbox.forget_requests()
         yield client
+
+
+@pytest.fixture
+def chunks() -> Iterator[None]:
+    """Files of more than 16 KiB go in chunks."""
+    with small_chunks():
+        yield
+
+
+@pytest.fixture
+def big(chunks: None, tmp_path: Path) -> Path:
+    """A file of ten chunks."""
+    path = tmp_path / "big.mov"
+    path.write_bytes(noise(BIG))
+    return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -40,26 +40,12 @@ from support.vidispinefiles import (
     noise,
     parameters,
     sha1,
-    small_chunks,
 )
 
 Vidispine = Client[VidispineProvider]
 DATA = "/API/storage/*file/data"
 
-
-@pytest.fixture(autouse=True)
-def chunks() -> Iterator[None]:
-    """Chunks of 16 KiB."""
-    with small_chunks():
-        yield
-
-
-@pytest.fixture
-def big(tmp_path: Path) -> Path:
-    """A file of ten chunks."""
-    path = tmp_path / "big.mov"
-    path.write_bytes(noise(BIG))
-    return path
+pytestmark = pytest.mark.usefixtures("chunks")
 
 
 def methods(sandbox: Sandbox) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -41,32 +41,18 @@ from support.vidispinefiles import (
     noise,
     parameters,
     sha1,
-    small_chunks,
 )
 
 Vidispine = Client[VidispineProvider]
 RAW = "/API/import/raw"
+
+pytestmark = pytest.mark.usefixtures("chunks")
 
 
 @pytest.fixture(autouse=True)
 def stillness(sandbox: Sandbox) -> None:
     """Time stands still unless it is moved: jobs stay as they were made."""
     sandbox.clock.freeze()
-
-
-@pytest.fixture(autouse=True)
-def chunks() -> Iterator[None]:
-    """Chunks of 16 KiB."""
-    with small_chunks():
-        yield
-
-
-@pytest.fixture
-def big(tmp_path: Path) -> Path:
-    """A file of ten chunks."""
-    path = tmp_path / "big.mov"
-    path.write_bytes(noise(BIG))
-    return path
 
 
 @pytest.fixture
