@@ -55,6 +55,31 @@ def test_a_wide_terminal_shows_more(cli: Cli) -> None:
     assert "".join(narrow[1:]).count("x") == 60
 
 
+@pytest.mark.parametrize("columns", [120, 160, 200])
+def test_a_long_message_hides_nothing(cli: Cli, columns: int) -> None:
+    """What is too long for its column is cut or folded, while id, state, progress and time stay whole."""
+    name, user, message = "publish " * 30, "jane" * 9, "frame " * 60
+    id_ = cli("jobs", "create", name, "--user", user, "--state", "cancelled").ids[0]
+    cli("jobs", "update", id_, "--message", message, "--progress", "100%")
+    short = cli("jobs", "create", "sh010", "--state", "running").ids[0]
+    _, lines, _ = on_screen("jobs", "list", columns=columns)
+    assert lines[0].split() == ["id", "name", "state", "progress", "user", "created", "message"]
+    created = r"\d{4}-\d\d-\d\d \d\d:\d\d"
+    assert re.match(rf"{short} +sh010 +running  ", lines[1])
+    assert re.match(rf"{id_}  publish.* cancelled +100%  janejanejan…  {created}  frame f.*…$", lines[2])
+    assert " ".join(line[37:] for line in lines[2:]).count("publish") == 30
+    assert all(len(line) <= columns for line in lines)
+
+
+def test_a_narrow_terminal_shows_all_there_is(cli: Cli) -> None:
+    """Where not even an id has room, everything is folded, and nothing is left out."""
+    id_ = cli("jobs", "create", "Publish", "--state", "failed").ids[0]
+    _, lines, _ = on_screen("jobs", "list", columns=40)
+    assert all(len(line) <= 40 for line in lines)
+    rows = "".join("".join(lines).split())
+    assert sorted(rows) == sorted(f"idnamestateprogress{id_}Publishfailed")
+
+
 def test_a_job_is_shown_field_by_field(cli: Cli) -> None:
     """What a job has is shown in words, its files below; what it has not is left out."""
     Path("a.exr").write_bytes(b"x" * 1234)

@@ -38,8 +38,11 @@ STYLES = {
     JobState.CANCELLED: "yellow",
 }
 
-WIDE = 110
-"""Columns of a terminal that has room for more than the most important of a job."""
+WIDE, NARROW = 120, 60
+"""Columns of a terminal that has room for more than the most important of a job; and for not even that."""
+MOST_OF_USER, LEAST_OF_MESSAGE = 12, 12
+ALL_BUT_NAME_AND_MESSAGE = 36 + 9 + 8 + MOST_OF_USER + 16 + 6 * 2
+"""Columns of id, state, progress, user and time, with the gaps between all."""
 
 
 def is_for_people(shown: Shown) -> bool:
@@ -79,7 +82,7 @@ def write_jobs(jobs: Sequence[Job], shown: Shown) -> None:
     """Write the jobs in the form that was asked for."""
     if is_for_people(shown):
         console = terminal()
-        console.print(_table(jobs, is_wide=console.width >= WIDE) if jobs else "no jobs")
+        console.print(_table(jobs, console.width) if jobs else "no jobs")
     else:
         _write_plain(jobs, shown)
 
@@ -114,15 +117,19 @@ def _write_plain(values: Iterable[Job | Component], shown: Shown) -> None:
             line(record(value))
 
 
-def _table(jobs: Iterable[Job], *, is_wide: bool) -> Table:
+def _table(jobs: Sequence[Job], width: int) -> Table:
     table = _empty_table("id", "name", "state", "progress")
-    table.columns[0].no_wrap = True
+    table.columns[0].no_wrap = width >= NARROW
     table.columns[3].justify = "right"
-    if is_wide:
-        for name in ("user", "created", "message"):
-            table.add_column(name, overflow="ellipsis", no_wrap=True)
+    if width >= WIDE:
+        # A name is folded; a message has what is left, and must not push out what it is about.
+        table.columns[2].no_wrap = table.columns[3].no_wrap = True
+        left = width - ALL_BUT_NAME_AND_MESSAGE - max(shown_text(job.name).cell_len for job in jobs)
+        mosts = {"user": MOST_OF_USER, "created": None, "message": max(left, LEAST_OF_MESSAGE)}
+        for name, most in mosts.items():
+            table.add_column(name, overflow="ellipsis", no_wrap=True, max_width=most)
     for job in jobs:
-        more = (job.user or "", when(job.created_at), job.message or "") if is_wide else ()
+        more = (job.user or "", when(job.created_at), job.message or "") if width >= WIDE else ()
         table.add_row(
             shown_text(job.id),
             shown_text(job.name),
