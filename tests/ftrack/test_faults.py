@@ -93,6 +93,21 @@ async def test_an_answer_that_stays_lost(sandbox: Sandbox) -> None:
         assert job.name == "x"
 
 
+@pytest.mark.parametrize("made", ["Job", "FileComponent"])
+async def test_a_conflict_with_oneself(sandbox: Sandbox, made: str) -> None:
+    """What was made and cannot be looked at is in doubt; it is not told to be somebody else's."""
+    async with quick(sandbox) as client:
+        await client.jobs.create("first")  # so that the user is known
+        sandbox.faults.add("lost", path="/api", contains=f'"entity_type": "{made}"', nth=1)
+        sandbox.faults.add("garbled", path="/api", contains='[{"action": "query"')
+        with pytest.raises(InvalidResponse) as caught:
+            if made == "Job":
+                await client.jobs.create("x", idempotency_key="k")
+            else:
+                await client.components.upload(File(b"data", name="x"), idempotency_key="k")
+        assert (caught.value.outcome, caught.value.idempotency_key) == (Outcome.UNKNOWN, "k")
+
+
 async def test_a_key_after_trouble_with_another_request(
     client: Client[FtrackProvider], sandbox: Sandbox
 ) -> None:

@@ -16,7 +16,7 @@ from callsheet.providers.ftrack._components import ComponentCalls
 from callsheet.providers.ftrack._operations import Operation, query, update
 from callsheet.providers.ftrack._query import Query, field
 from callsheet.providers.ftrack._record import Record, changed, decoded, encoded, part
-from callsheet.providers.ftrack._server import PAGE
+from callsheet.providers.ftrack._server import PAGE, in_doubt
 from callsheet.providers.ftrack._together import in_steps
 
 __all__ = ["Decide", "Edit", "Kept", "Revising", "by_id"]
@@ -199,8 +199,8 @@ class Revising(ComponentCalls):
         """Return those of the jobs that are there after an error; if that cannot be known, raise it."""
         try:
             return {job.id: job for job in await self._jobs(ids)}
-        except CallsheetError:
-            raise error from None
+        except CallsheetError as failed:
+            raise in_doubt(error, failed) from None
 
 
 def by_id(ids: Sequence[str]) -> Query:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import attrs
 
-from callsheet._errors import CallsheetError, InvalidRequest, NotFound
+from callsheet._errors import CallsheetError, Conflict, InvalidRequest, NotFound
 from callsheet._http._client import Http
 from callsheet._http._options import HttpOptions
 from callsheet._models import Job
@@ -26,7 +26,7 @@ from callsheet.providers.ftrack._operations import Operation, encode, query
 from callsheet.providers.ftrack._query import ALWAYS, Condition, Query, all_of, field
 from callsheet.providers.ftrack.details import read_job
 
-__all__ = ["PAGE", "Server"]
+__all__ = ["PAGE", "Server", "in_doubt"]
 
 logger = logging.getLogger("callsheet")
 
@@ -193,8 +193,8 @@ class Server:
         """Return what is there after an error; if even that cannot be known, raise the error."""
         try:
             return (await self.find(wanted)).rows(0)
-        except CallsheetError:
-            raise error from None
+        except CallsheetError as failed:
+            raise in_doubt(error, failed) from None
 
     async def _aside(self, is_much: bool, function: Callable[..., T], *args: object) -> T:
         """Call the function: in a thread, if that takes so long that others would have to wait for it."""
@@ -235,6 +235,17 @@ class Server:
     def forget_users(self) -> None:
         """Ask for ids anew from now on."""
         self._users.clear()
+
+
+def in_doubt(error: CallsheetError, failed: CallsheetError) -> CallsheetError:
+    """Return the error to raise where what is there after it cannot be known, since looking failed, too.
+
+    A conflict may be with what this very call has made, so that it must not be told as one.
+    """
+    if not isinstance(error, Conflict):
+        return error
+    failed.outcome = error.outcome
+    return failed
 
 
 def _body(operations: Sequence[Operation]) -> bytes:
