@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -446,6 +447,66 @@ async def test_a_manifest_that_is_refused(queue: Uploads, store: Store, shot: Pa
     store.strike("PUT", *[slow_down] * 5)
     with pytest.raises(RateLimited):
         await queue.prepare([shot / "a.ma"], key="k-2")
+
+
+@pytest.mark.parametrize("size", [(1 << 20) + 5, (8 << 20) + 5])
+async def test_jobs_of_the_same_files_at_once(
+    queue: Uploads, store: Store, tmp_path: Path, size: int
+) -> None:
+    """What several jobs need that are made together is sent once, in one piece or in parts."""
+    path = tmp_path / "scene.ma"
+    path.write_bytes(b"x" * size)
+    made = []
+
+    async def make(key: str) -> None:
+        made.append(await queue.prepare([path], key=key))
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(5):
+            tasks.start_soon(make, f"k-{number}")
+    assert len({json.dumps(document) for document in made}) == 5
+    assert {key: len(data) for key, data in data_of(store).items()} == {data_key(b"x" * size): size}
+    sent = [kind for kind, key in store.calls if "/Data/" in key and kind in {"PUT", "PART"}]
+    assert len(sent) == -(-size // (8 << 20))
+
+
+@pytest.mark.parametrize("end", ["refused", "cancelled"])
+async def test_who_waits_for_another_sends_itself_in_the_end(
+    queue: Uploads, store: Store, shot: Path, end: str
+) -> None:
+    """A content that another call could not bring is sent by the one that waited for it."""
+    held, go = threading.Event(), threading.Event()
+    scope = anyio.CancelScope()
+    made: list[str] = []
+
+    def hold(line: Line, store: Store, request: Request) -> None:
+        held.set()
+        go.wait(30)
+        line.send(error(403, "AccessDenied"))
+
+    async def make(key: str) -> None:
+        await queue.prepare([shot / "a.ma"], key=key)
+        made.append(key)
+
+    async def first() -> None:
+        with scope, pytest.raises(AttachError):
+            await make("k-1")
+
+    store.strike("PUT", hold)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(first)
+        while not held.is_set():  # noqa: ASYNC110 - another thread sets it
+            await anyio.sleep(0.001)
+        tasks.start_soon(make, "k-2")
+        (flight,) = queue._flights.values()
+        while not flight.over.statistics().tasks_waiting:  # noqa: ASYNC110 - it is looked at from outside
+            await anyio.sleep(0.001)
+        if end == "cancelled":
+            scope.cancel()
+            await flight.over.wait()
+        go.set()
+    assert (made, scope.cancelled_caught) == (["k-2"], end == "cancelled")
+    assert data_of(store) == {data_key(b"scene"): b"scene"}
 
 
 # -- large files ---------------------------------------------------------------------------------------------

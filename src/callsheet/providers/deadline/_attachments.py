@@ -16,7 +16,7 @@ from callsheet.providers.deadline._hashing import AT_ONCE
 from callsheet.providers.deadline._inputs import Input, Inputs, absolute, find_inputs
 from callsheet.providers.deadline._manifests import hash_of, manifest_name, write_manifest
 from callsheet.providers.deadline._roots import FORMAT, Places, Root, below, roots_of
-from callsheet.providers.deadline._sending import NotSent, send
+from callsheet.providers.deadline._sending import Flight, NotSent, send
 from callsheet.providers.deadline._server import Server
 from callsheet.providers.deadline._storage import Storage
 from callsheet.providers.deadline._templates import References
@@ -43,6 +43,7 @@ class Uploads:
         self._server = server
         self._storage = storage
         self._cache = cache or HashCache()
+        self._flights: dict[str, Flight] = {}
 
     async def prepare(
         self,
@@ -111,7 +112,11 @@ class Uploads:
         travelling = [inputs.placed[path] for root in roots for path in root.inputs]
         try:
             await send(
-                [*travelling, *inputs.loose], storage=self._storage, cache=self._cache, threads=threads
+                [*travelling, *inputs.loose],
+                storage=self._storage,
+                cache=self._cache,
+                threads=threads,
+                flights=self._flights,
             )
         except NotSent as error:
             raise _error(

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+import attrs
 from xxhash import xxh3_128, xxh3_128_hexdigest
 
 from callsheet._errors import CallsheetError, Denied, IntegrityError
@@ -21,7 +22,7 @@ from callsheet.providers.deadline._hashing import READ
 from callsheet.providers.deadline._inputs import Input
 from callsheet.providers.deadline._storage import Storage, data_key
 
-__all__ = ["NotSent", "send"]
+__all__ = ["Flight", "NotSent", "send"]
 
 SMALL = 1 << 20
 """Bytes up to which a content is read in one piece, and sent without asking whether it is there."""
@@ -40,8 +41,35 @@ class NotSent(Exception):
         self.cause = cause
 
 
-async def send(inputs: Iterable[Input], *, storage: Storage, cache: HashCache, threads: Threads) -> None:
+@attrs.define(eq=False)
+class Flight:
+    """A content on its way.
+
+    Attributes:
+        over: Set when it has arrived, or will not.
+        arrived: Whether it is in the bucket.
+    """
+
+    over: anyio.Event = attrs.field(factory=anyio.Event)
+    arrived: bool = False
+
+
+async def send(
+    inputs: Iterable[Input],
+    *,
+    storage: Storage,
+    cache: HashCache,
+    threads: Threads,
+    flights: dict[str, Flight],
+) -> None:
     """Send all contents that the bucket lacks, as far as is known; the same content goes once.
+
+    Args:
+        inputs: The files.
+        storage: Their bucket.
+        cache: What is known from earlier jobs.
+        threads: Read and hash.
+        flights: What other calls are sending, by key.
 
     Raises:
         NotSent: One could not be sent; others were given up.
@@ -53,7 +81,7 @@ async def send(inputs: Iterable[Input], *, storage: Storage, cache: HashCache, t
         seen = cache.seen(bucket.url, contents)
         return {key: one for key, one in contents.items() if key not in seen}
 
-    sending = _Sending(bucket, await threads.run(unseen), threads)
+    sending = _Sending(bucket, await threads.run(unseen), threads, flights)
     try:
         await sending.run()
     finally:
@@ -64,9 +92,12 @@ async def send(inputs: Iterable[Input], *, storage: Storage, cache: HashCache, t
 
 
 class _Sending:
-    def __init__(self, bucket: Bucket, contents: dict[str, Input], threads: Threads) -> None:
+    def __init__(
+        self, bucket: Bucket, contents: dict[str, Input], threads: Threads, flights: dict[str, Flight]
+    ) -> None:
         self._bucket = bucket
         self._threads = threads
+        self._flights = flights
         self._small = deque((key, one) for key, one in contents.items() if one.size <= PART)
         self._large = deque((key, one) for key, one in contents.items() if one.size > PART)
         self._failed: NotSent | None = None
@@ -86,11 +117,25 @@ class _Sending:
         while contents:
             key, content = contents.popleft()
             try:
-                await self._send(key, content)
+                await self._once(key, content)
             except (CallsheetError, OSError) as error:
                 self._failed = self._failed or NotSent(content, error)
                 raise
             self.there.append(key)
+
+    async def _once(self, key: str, content: Input) -> None:
+        """Send one content, unless another call does so just now."""
+        while (flight := self._flights.get(key)) is not None:
+            await flight.over.wait()
+            if flight.arrived:
+                return
+        flight = self._flights[key] = Flight()
+        try:
+            await self._send(key, content)
+            flight.arrived = True
+        finally:
+            del self._flights[key]
+            flight.over.set()
 
     async def _send(self, key: str, content: Input) -> None:
         """Send one content, unless it is there."""
