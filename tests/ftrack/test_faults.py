@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -100,11 +102,12 @@ async def test_a_conflict_with_oneself(sandbox: Sandbox, made: str) -> None:
         await client.jobs.create("first")  # so that the user is known
         sandbox.faults.add("lost", path="/api", contains=f'"entity_type": "{made}"', nth=1)
         sandbox.faults.add("garbled", path="/api", contains='[{"action": "query"')
+        calls: dict[str, Callable[..., Awaitable[Any]]] = {
+            "Job": partial(client.jobs.create, "x"),
+            "FileComponent": partial(client.components.upload, File(b"data", name="x")),
+        }
         with pytest.raises(InvalidResponse) as caught:
-            if made == "Job":
-                await client.jobs.create("x", idempotency_key="k")
-            else:
-                await client.components.upload(File(b"data", name="x"), idempotency_key="k")
+            await calls[made](idempotency_key="k")
         assert (caught.value.outcome, caught.value.idempotency_key) == (Outcome.UNKNOWN, "k")
 
 
