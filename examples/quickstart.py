@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import hashlib
+import os
 import zipfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -56,12 +57,13 @@ async def pack(client: Client[LocalProvider], sources: list[Path]) -> tuple[Job,
         async with client.jobs.track(f"Pack {len(sources)} files", description="the quickstart") as tracked:
             async with bar("packing", len(sources)) as advance:
                 archive = outputs / "everything.zip"
-                for number, source in enumerate(sources, start=1):
-                    await anyio.to_thread.run_sync(compress, source, outputs / packed_name(source), archive)
-                    tracked.progress(number / len(sources) / 2, f"packed {source.name}")
+                targets = [outputs / name for name in packed_names(sources)]
+                for number, (source, target) in enumerate(zip(sources, targets, strict=True), start=1):
+                    await anyio.to_thread.run_sync(compress, source, target, archive)
+                    tracked.progress(number / len(sources) / 2, f"packed {target.stem}")
                     advance()
 
-            made = [archive, *(outputs / packed_name(source) for source in sources)]
+            made = [archive, *targets]
             sums = {path.name: await anyio.to_thread.run_sync(sha256, path) for path in made}
             async with bar("attaching", len(made)) as advance:
 
@@ -127,12 +129,21 @@ def compress(source: Path, target: Path, archive: Path) -> None:
     """Write a compressed copy of a file, and add the file to the archive."""
     target.write_bytes(gzip.compress(source.read_bytes(), mtime=0))
     with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as packed:
-        packed.write(source, packed_name(source).removesuffix(".gz"))
+        packed.write(source, target.stem)
 
 
-def packed_name(source: Path) -> str:
-    """Return a name that tells files of the same name in different folders apart."""
-    return "_".join(source.parts[-3:]).replace("/", "_") + ".gz"
+def packed_names(sources: list[Path]) -> list[str]:
+    """Return names that tell files of the same name in different folders apart."""
+    names: dict[str, None] = {}
+    for source in sources:
+        # Of names that are not Unicode, what can be read.
+        parts = [os.fsencode(part).decode(errors="replace") for part in source.parts[-3:]]
+        stem = "_".join(parts).replace("/", "_")[-60:]
+        number = 1
+        while (name := f"{stem}.gz" if number == 1 else f"{number}_{stem}.gz") in names:
+            number += 1
+        names[name] = None
+    return list(names)
 
 
 def sha256(path: Path) -> str:
@@ -153,6 +164,9 @@ async def bar(what: str, total: int) -> AsyncIterator[Callable[[], None]]:
 def source_files(given: list[Path]) -> list[Path]:
     """Return the files named, with those in folders; by default callsheet's own source tree."""
     roots = given or [Path(__file__).resolve().parent.parent / "src"]
+    for root in roots:
+        if not root.exists():
+            raise SystemExit(f"there is no {root}")
     files = [
         path
         for root in roots

@@ -78,22 +78,30 @@ async def test_quickstart_tracks_its_own_source_tree(tmp_path: Path) -> None:
 
 
 async def test_quickstart_takes_files_and_folders(tmp_path: Path) -> None:
-    """Files that are named are packed instead, each with its archive entry, and a second run adds a job."""
-    folder = tmp_path / "plates"
-    folder.mkdir()
-    for name in ("a.exr", "b.exr"):
-        (folder / name).write_bytes(name.encode() * 1000)
-    (tmp_path / "c.mov").write_bytes(b"")
+    """Files that are named are packed instead, whatever their names, and a second run adds a job."""
+    names = ["plates/a.exr", "plates/b.exr", "a/x/y/f", "b/x/y/f", os.fsdecode(b"c\xff.mov")]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(os.fsencode(name) * 1000)
 
     for _ in range(2):
-        printed = run("quickstart.py", "plates", "c.mov", folder=tmp_path)
-        assert "4 attachments are the same, bit for bit" in printed
+        printed = run("quickstart.py", "plates", *names[2:], folder=tmp_path)
+        assert "6 attachments are the same, bit for bit" in printed
 
     async with callsheet.connect(f"local:{tmp_path}/quickstart-jobs") as client:
         jobs = await client.jobs.list().collect()
-        names = [part.name async for part in client.components.list(job=jobs[0])]
-    assert [job.name for job in jobs] == ["Pack 3 files"] * 2
-    assert sorted(names) == ["c.mov.gz", "everything.zip", "plates_a.exr.gz", "plates_b.exr.gz"]
+        found = [part.name async for part in client.components.list(job=jobs[0])]
+    assert [job.name for job in jobs] == ["Pack 5 files"] * 2
+    # Files of one name in folders of one name do not meet; a name need not be Unicode.
+    packed = ["plates_a.exr", "plates_b.exr", "x_y_f", "2_x_y_f", "c\N{REPLACEMENT CHARACTER}.mov"]
+    assert sorted(found) == sorted([*(f"{name}.gz" for name in packed), "everything.zip"])
+
+
+def test_quickstart_names_what_is_not_there(tmp_path: Path) -> None:
+    """A file or folder that is not there is not left out silently."""
+    (tmp_path / "a.exr").touch()
+    with pytest.raises(SystemExit, match="there is no .*nowhere"):
+        load("quickstart.py").source_files([tmp_path / "a.exr", tmp_path / "nowhere"])
 
 
 async def test_worker_tracks_each_task(tmp_path: Path) -> None:
