@@ -328,6 +328,29 @@ def test_steering_wants_json(studio: Studio) -> None:
     assert studio.http.get("/_sandbox/nope").status_code == 404
 
 
+@pytest.mark.parametrize(
+    "fault", [{}, {"kind": "lost"}, {"kind": "reset", "after": 50}, {"kind": "drip", "seconds": 0}]
+)
+@pytest.mark.parametrize(
+    "target", ["POST /api", "PUT /component/upload?x=1", "PUT /API/job/VX-1", "POST /2023-10-12/farms"]
+)
+def test_a_client_may_leave_within_its_request(
+    callsheet_sandbox: Sandbox, caplog: pytest.LogCaptureFixture, fault: dict[str, Any], target: str
+) -> None:
+    """A client that is gone before its request is whole is no fault of the sandbox's."""
+    if fault:
+        callsheet_sandbox.faults.add(**fault)
+    host, port = callsheet_sandbox.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as line:
+        line.sendall(f"{target} HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nxx".encode())
+        while not callsheet_sandbox.requests():
+            pass
+    while callsheet_sandbox.connections().open:
+        pass
+    assert callsheet_sandbox.faults.struck() == bool(fault)
+    assert caplog.records == []
+
+
 def test_requests_are_remembered(studio: Studio, callsheet_sandbox: Sandbox) -> None:
     """Every request is in the log with its head, body and answer; those that steer are not."""
     studio.post(*INFORMATION)

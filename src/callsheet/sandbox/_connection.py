@@ -102,7 +102,8 @@ class Connection(H11Protocol):
         """Cut the connection at once: the peer is told by RST."""
         # Without lingering the kernel says RST instead of FIN: socket(7).
         raw: socket.socket = self.transport.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if raw.fileno() >= 0:  # the peer may have been quicker
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
         await self._lost.wait()  # uvicorn logs an answer that ends early while its line stands
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import attrs
 from attrs.validators import ge, instance_of, le, lt, optional
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Mount
 from starlette.types import Message, Receive, Scope, Send
 
@@ -146,8 +147,8 @@ class Frame:
         """Answer one request."""
         try:
             await self._pass(scope, receive, send)
-        except asyncio.CancelledError:
-            return  # only the end of the sandbox cancels, and uvicorn would call that a fault of ours
+        except (asyncio.CancelledError, ClientDisconnect):
+            return  # the end of the sandbox, or of a client; uvicorn would call either a fault of ours
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope = _without_origin(scope)
