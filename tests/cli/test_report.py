@@ -18,7 +18,7 @@ from callsheet._cli._work import Work
 from callsheet.abc import Claim, JobChanges, NewJob
 from callsheet.providers.local import LocalProvider
 
-FAST: dict[str, Any] = {"name": "Work", "lease": 2.0, "beat": 0.05, "grace": 1.0}
+FAST: dict[str, Any] = {"name": "Work", "lease": 30.0, "beat": 0.05, "grace": 1.0}
 
 
 class Troubled(LocalProvider):
@@ -38,6 +38,7 @@ class Troubled(LocalProvider):
         """Raise, or beat."""
         troubles = self.ends if isinstance(changes.state, JobState) else self.beats
         if troubles:
+            (self.directory.parent / "beat").touch()
             raise troubles.pop(0)
         return await super().beat_job(claim, changes)
 
@@ -107,11 +108,12 @@ async def test_a_stopped_command_is_cancelled(tracker_with: Any) -> None:
 
 
 async def test_a_lost_lease_is_the_trackers_trouble(
-    tracker_with: Any, capfd: pytest.CaptureFixture[str]
+    tracker_with: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """When the job is somebody else's by now, the command goes on; one line says so."""
     provider = tracker_with(beats=[callsheet.LeaseLost("job j is another worker's")])
-    code, job = await report(provider, "echo 'Progress: 5%'; sleep 0.5; echo end; exit 7")
+    script = f"echo 'Progress: 5%'; while [ ! -e {tmp_path}/beat ]; do sleep 0.02; done; echo end; exit 7"
+    code, job = await report(provider, script)
     assert job is not None
     assert (code, job.state) == (7, JobState.RUNNING)
     out, err = capfd.readouterr()

@@ -264,7 +264,7 @@ def test_a_second_interrupt_kills(cli: Cli, run: Run) -> None:
 def test_a_job_cancelled_from_elsewhere_stops_its_command(cli: Cli, run: Run) -> None:
     """Whoever cancels the job ends the command, which is killed if it will not stop."""
     script = "trap 'echo asked' TERM; echo ready; while :; do sleep 0.05; done"
-    process = run("run", "--beat", "0.1", "--kill-after", "0.5", "--attach-log", "--", "sh", "-c", script)
+    process = run("run", "--beat", "0.5", "--kill-after", "0.5", "--attach-log", "--", "sh", "-c", script)
     said(process, b"ready")
     id_ = running_job(cli)
     assert cli("jobs", "cancel", id_).code == 0
@@ -345,7 +345,7 @@ def test_a_tracker_without_write_permission_costs_one_warning(cli: Cli, run: Run
 def test_a_tracker_that_goes_and_comes_back_is_told_the_end(cli: Cli, run: Run, tmp_path: Path) -> None:
     """While the tracker's folder is away there is one warning; when it is back, it learns the end."""
     script = "echo 'Progress: 10%'; while [ ! -e go ]; do sleep 0.05; done; echo 'Progress: 90%'; exit 8"
-    process = run("run", "--beat", "0.1", "--", "sh", "-c", script)
+    process = run("run", "--beat", "0.5", "--", "sh", "-c", script)
     running_job(cli)
     assert process.stderr is not None
     (tmp_path / "tracker").rename(tmp_path / "away")
@@ -384,7 +384,7 @@ def test_a_tracker_that_comes_late_is_told_everything(cli: Cli, run: Run, tmp_pa
 
 def test_a_wrapper_that_dies_leaves_a_lost_job(cli: Cli, run: Run) -> None:
     """A job whose wrapper was killed is failed by its silence, which lasts as long as signs of life allow."""
-    process = run("run", "--beat", "0.1", "--", "sh", "-c", "echo $$; exec sleep 600")
+    process = run("run", "--beat", "0.5", "--", "sh", "-c", "echo $$; exec sleep 600")
     assert process.stdout is not None
     command = int(process.stdout.readline())
     running_job(cli)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import attrs
 import httpx
 import pytest
 
@@ -13,6 +14,7 @@ from callsheet import Client, ConfigError, Denied, InvalidResponse, JobState, No
 from callsheet.providers.deadline import DeadlineProvider
 from callsheet.sandbox import Sandbox
 from support.deadlinehand import FARM, QUEUE, TEMPLATE
+from support.roads import QUICK
 
 ADDRESS = f"deadline://{FARM}/{QUEUE}"
 
@@ -98,10 +100,12 @@ async def test_wrong_credentials(sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
 
 
 async def test_nobody_there(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An endpoint at which nobody listens ends by the deadline, as no connection."""
+    """An endpoint at which nobody listens is tried for a while, then told of as no connection."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_DEADLINE", "http://127.0.0.1:1")
+    provider = DeadlineProvider(FARM, QUEUE)
+    provider._server.options = attrs.evolve(provider._server.options, retry=QUICK)
     with pytest.raises(TransportError, match="no connection"):
-        async with Client(DeadlineProvider(FARM, QUEUE, timeout=0.5)):
+        async with Client(provider):
             pytest.fail("it must not open")
 
 

@@ -199,7 +199,7 @@ async def test_an_upload_that_is_killed(
     client: Client[FtrackProvider], sandbox: Sandbox, tmp_path: Path, large: Path
 ) -> None:
     """An upload whose process is killed goes on in another one, from the parts that storage has."""
-    sandbox.faults.add("latency", path="/component/*", method="PUT", seconds=0.5, nth=list(range(4, 100)))
+    sandbox.faults.add("latency", path="/component/*", method="PUT", seconds=600, nth=list(range(5, 100)))
     with worker(sandbox, large) as process:
         while len(stored(sandbox)) < 4:  # noqa: ASYNC110 - what is waited for happens in the sandbox
             await anyio.sleep(0.02)
