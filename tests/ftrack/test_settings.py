@@ -61,6 +61,8 @@ def test_settings_that_are_unusable(settings: dict[str, Any], named: str) -> Non
     [
         ("https://studio.example", "ftrack+https://studio.example"),
         ("https://studio.example/", "ftrack+https://studio.example"),
+        ("https://studio.example//", "ftrack+https://studio.example"),
+        ("HTTPS://Studio.Example:443", "ftrack+https://studio.example"),
         ("https://studio.example:8443/ftrack/", "ftrack+https://studio.example:8443/ftrack"),
         ("http://127.0.0.1:5005", "ftrack+http://127.0.0.1:5005"),
     ],

@@ -99,6 +99,12 @@ class Http:
     def __repr__(self) -> str:
         return f"<Http {self._origins.server.shown}>"
 
+    @property
+    def server(self) -> str:
+        """The server's URL in its one form: however it was spelt, without a slash at its end."""
+        url = self._origins.server
+        return url.origin + url.path.rstrip("/")
+
     # -- lifecycle -------------------------------------------------------------------------------------------
 
     async def open(self) -> None:

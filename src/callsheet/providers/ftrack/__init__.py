@@ -111,7 +111,7 @@ class FtrackProvider(TrackingCalls):
         server_timezone: str | tzinfo | None = None,
         watch_interval: float = 5.0,
     ) -> None:
-        url = _setting(server, "server", "FTRACK_SERVER").rstrip("/")
+        url = _setting(server, "server", "FTRACK_SERVER")
         key = _setting(api_key, "api_key", "FTRACK_API_KEY")
         login = _login(user)
         options = HttpOptions(

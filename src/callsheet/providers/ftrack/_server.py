@@ -61,7 +61,7 @@ class Server:
         zone: The zone of its times, should it not support time zones; `None` for UTC, with a warning.
 
     Attributes:
-        url: Where it is.
+        url: Where it is, in its one form: ids follow from it.
         tracker: The same as callsheet's address.
         zone: The zone of its times, once it is open.
         reader: Reads a job's details.
@@ -71,8 +71,6 @@ class Server:
     def __init__(
         self, url: str, *, user: str, api_key: Secret, options: HttpOptions, zone: tzinfo | None
     ) -> None:
-        self.url = url
-        self.tracker = f"ftrack+{url}"
         self.http = Http(
             url,
             provider="ftrack",
@@ -81,6 +79,8 @@ class Server:
             check=error_of,
             ok_is_done=False,
         )
+        self.url = self.http.server
+        self.tracker = f"ftrack+{self.url}"
         self.api_key = api_key
         self.zone: tzinfo = UTC
         self.locks = Locks()
