@@ -1,4 +1,4 @@
-"""A farm of the sandbox's for each test, on which nothing happens by itself, and a client of its queue."""
+"""A farm of the sandbox's for each test, on which nothing happens by itself, a client, and a small S3."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from callsheet import Client
 from callsheet.providers.deadline import DeadlineProvider
 from callsheet.sandbox import Sandbox
 from support.deadlinehand import FARM, QUEUE, quiet_farm
+from support.s3fixtures import bucket, server, state_folder, store
+
+__all__ = ["bucket", "client", "folders", "sandbox", "server", "state_folder", "store"]
 
 
 @pytest.fixture(autouse=True)
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def folders(state_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep journals and the cache of hashes in nobody else's folders."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 

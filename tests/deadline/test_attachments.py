@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -39,37 +39,10 @@ from callsheet.providers.deadline._templates import References
 from callsheet.providers.deadline.details import FileSystemLocation, StorageProfile
 from faultserver import FaultServer, Line, Request
 from support import scale
-from support.queues import PROFILES, QUICK, uploads
+from support.queues import PROFILES, uploads
 from support.s3store import Store, error, lose_answer, slow_down
 
 MANIFESTS = "root/Manifests/"
-
-
-@pytest.fixture(autouse=True)
-def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where journals are kept: nobody else's folder."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return tmp_path / "state" / "callsheet" / "transfers"
-
-
-@pytest.fixture
-def store() -> Store:
-    """The queue's bucket, with nothing in it."""
-    return Store()
-
-
-@pytest.fixture
-def server(store: Store) -> Iterator[FaultServer]:
-    """The server of the bucket."""
-    with FaultServer(store.play) as server:
-        yield server
-
-
-@pytest.fixture
-async def bucket(server: FaultServer) -> AsyncIterator[Bucket]:
-    """The road to the bucket."""
-    async with Bucket(f"{server.url}/bucket", provider="deadline", options=QUICK) as bucket:
-        yield bucket
 
 
 @pytest.fixture
@@ -560,7 +533,7 @@ import anyio
 from callsheet._s3 import Bucket, _parts
 from callsheet.providers.deadline import _sending
 from callsheet.providers.deadline._hash_cache import HashCache
-from support.queues import PROFILES, QUICK, uploads
+from support.queues import QUICK, uploads
 
 _parts.PART = _sending.PART = int(sys.argv[3])
 _parts.AT_ONCE = 1

@@ -27,18 +27,12 @@ OUTPUTS = {"out/beauty.exr": "image" * 10_000, "out/depth.exr": "depth", "out/em
 
 
 @pytest.fixture
-def store() -> Store:
-    """The bucket."""
-    return Store()
-
-
-@pytest.fixture
-def sandbox(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+def sandbox(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """A farm without workers, whose files are in that bucket; large ones go there in parts."""
     for module in ("callsheet._s3._parts", "callsheet.providers.deadline._sending"):
         monkeypatch.setattr(f"{module}.PART", PART)
     monkeypatch.setattr("callsheet.providers.deadline._sending.SMALL", PART // 2)
-    with FaultServer(store.play) as s3, Sandbox(s3=s3.url) as sandbox:
+    with Sandbox(s3=server.url) as sandbox:
         for name, value in sandbox.environment.items():
             monkeypatch.setenv(name, value)
         quiet_farm(sandbox)
