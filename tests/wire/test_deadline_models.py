@@ -392,3 +392,10 @@ def test_a_whole_job() -> None:
     assert (twin, twin.details) == (job, job.details)
     listed = search_reader("deadline://f/q")({**raw, "jobParameters": raw["parameters"]})
     assert (listed.missing, listed.attributes) == (MISSING, job.attributes)
+
+
+def test_every_field_is_filled_in() -> None:
+    """A job that was read is made of the same fields, in the same order, as one that was called by name."""
+    for raw in ({"jobId": "job-1", "createdAt": MOMENT}, {"jobId": "job-1", "parameters": {"A": {}}}):
+        job = job_of(raw, tracker="deadline://f/q")
+        assert list(vars(job).items()) == list(vars(attrs.evolve(job)).items())

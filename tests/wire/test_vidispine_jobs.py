@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from callsheet import InvalidResponse, Job, JobState
@@ -126,6 +127,13 @@ def test_what_a_thin_answer_does_not_carry() -> None:
         "message",
     }
     assert job_of(ready, tracker=TRACKER).progress == 0.0
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_every_field_is_filled_in(*, whole: bool) -> None:
+    """A job that was read is made of the same fields, in the same order, as one that was called by name."""
+    for job in jobs(steps=whole, metadata=whole).values():
+        assert list(vars(job).items()) == list(vars(attrs.evolve(job)).items())
 
 
 @pytest.mark.parametrize(

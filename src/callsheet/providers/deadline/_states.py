@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -60,23 +61,30 @@ OVER = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
 _OVER = tuple(OVER)  # members of an enum are hashed slowly, and each listed job is looked up
 _STATE_OF = {word: state for state, words in STATES.items() for word in words}
 _GOING_ON = {"PENDING", "READY", "SUSPENDED"}
-_odd: set[str] = set()
 
 
 def state_of(raw: Mapping[str, Any]) -> tuple[JobState, str]:
     """Return the state of a job's record, and Deadline's word that decided it."""
-    lifecycle, run = raw.get("lifecycleStatus"), raw.get("taskRunStatus")
+    return _stated(raw.get("lifecycleStatus"), raw.get("taskRunStatus"))
+
+
+@functools.lru_cache(maxsize=1000, typed=True)
+def _stated(lifecycle: Any, run: Any) -> tuple[JobState, str]:
     if lifecycle in NEVER_MADE:
         return JobState.FAILED, str(lifecycle)
     if lifecycle in COMING:
         return JobState.QUEUED, str(lifecycle)
     state = JobState.QUEUED if run is None else _STATE_OF.get(run, JobState.UNKNOWN)
-    if lifecycle == ARCHIVED and state not in _OVER:
+    if lifecycle == ARCHIVED and state not in OVER:
         return JobState.CANCELLED, ARCHIVED
-    if state is JobState.UNKNOWN and run not in _odd:
-        _odd.add(str(run))
-        logger.warning("Deadline has a run status that this version does not know: %r", run)
+    if state is JobState.UNKNOWN:
+        _warn_of(str(run))
     return state, str(run or lifecycle or "")
+
+
+@functools.lru_cache(maxsize=1000)
+def _warn_of(run: str) -> None:
+    logger.warning("Deadline has a run status that this version does not know: %r", run)
 
 
 def is_ended(raw: Mapping[str, Any], state: JobState) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from callsheet._models import Job, JobState
+from callsheet._models import Job, JobState, blank_job
 from callsheet.providers.deadline._states import (
     NEVER_MADE,
     is_ended,
@@ -29,29 +29,32 @@ def job_of(raw: Mapping[str, Any], *, tracker: str, missing: frozenset[str] = fr
     state, word = state_of(raw)
     parameters = raw.get("jobParameters") if missing else raw.get("parameters")
     created = read_time(raw.get("createdAt"))
-    return Job(
-        id=raw["jobId"],
-        raw=raw,
-        reader=read_job,
-        tracker=tracker,
-        name=raw.get("name") or raw["jobId"],
-        state=state,
-        vendor_state=word,
-        ended=is_ended(raw, state),
-        priority=raw.get("priority"),
-        progress=progress_of(raw),
-        message="stopping" if raw.get("taskRunStatus") == "INTERRUPTING" else None,
-        description=raw.get("description") or "",
-        problem=why_failed(raw, state),
-        user=raw.get("createdBy"),
-        source_id=raw.get("sourceJobId"),
-        created_at=created,
-        started_at=read_time(raw.get("startedAt")),
-        updated_at=read_time(raw.get("updatedAt")) or created,
-        finished_at=read_time(raw.get("endedAt")),
-        attributes={name: _plain(value) for name, value in parameters.items()} if parameters else {},
-        missing=missing,
-    )
+    job = blank_job()
+    known = vars(job)
+    known["id"] = raw["jobId"]
+    known["raw"] = raw
+    known["_reader"] = read_job
+    known["tracker"] = tracker
+    known["name"] = raw.get("name") or raw["jobId"]
+    known["state"] = state
+    known["vendor_state"] = word
+    known["ended"] = is_ended(raw, state)
+    known["type"] = None
+    known["priority"] = raw.get("priority")
+    known["progress"] = progress_of(raw)
+    known["message"] = "stopping" if raw.get("taskRunStatus") == "INTERRUPTING" else None
+    known["description"] = raw.get("description") or ""
+    known["problem"] = why_failed(raw, state)
+    known["user"] = raw.get("createdBy")
+    known["item"] = None
+    known["source_id"] = raw.get("sourceJobId")
+    known["created_at"] = created
+    known["started_at"] = read_time(raw.get("startedAt"))
+    known["updated_at"] = read_time(raw.get("updatedAt")) or created
+    known["finished_at"] = read_time(raw.get("endedAt"))
+    known["attributes"] = _plain(parameters) if parameters else {}
+    known["missing"] = missing
+    return job
 
 
 def search_reader(tracker: str) -> Callable[[Mapping[str, Any]], Job]:
@@ -65,9 +68,15 @@ def search_reader(tracker: str) -> Callable[[Mapping[str, Any]], Job]:
     return read
 
 
-def _plain(union: Mapping[str, Any]) -> Any:
-    """Return the value of a parameter without its kind; of an odd one, all there is."""
-    return next(iter(union.values())) if len(union) == 1 else dict(union)
+def _plain(parameters: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the values of parameters without their kinds; of an odd one, all there is."""
+    plain: dict[str, Any] = {}
+    for name, union in parameters.items():
+        if len(union) == 1:
+            (plain[name],) = union.values()
+        else:
+            plain[name] = dict(union)
+    return plain
 
 
 def why_failed(raw: Mapping[str, Any], state: JobState) -> str | None:

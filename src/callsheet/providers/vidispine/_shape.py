@@ -25,10 +25,11 @@ def entries(found: Any) -> list[dict[str, Any]]:
 
 def pairs_of(found: Any) -> dict[str, str]:
     """Return the keys and values of a list of `{"key": ..., "value": ...}`; all of them are texts."""
+    pairs: dict[str, str] = {}
     try:
-        pairs = {entry["key"]: entry["value"] for entry in found or ()}
-        "".join(pairs)  # the quickest way to see that all are texts
-        "".join(pairs.values())
+        for entry in found or ():
+            pairs[entry["key"]] = entry["value"]
+        "".join([*pairs, *pairs.values()])  # the quickest way to see that all are texts
         return pairs
     except (KeyError, TypeError):
         pass  # not the usual shape, whose road is short

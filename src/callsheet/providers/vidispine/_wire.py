@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from callsheet._models import Job
+from callsheet._models import Job, blank_job
 from callsheet.providers.vidispine._progress import progress_of, tasks_of
 from callsheet.providers.vidispine._shape import entries, pairs_of, read_time, text_of
 from callsheet.providers.vidispine._words import DESCRIPTION, ENDED, NAME, PRIORITIES, state_of, users_own
@@ -16,6 +16,7 @@ __all__ = ["job_of", "problem_text"]
 _OF_METADATA = frozenset({"name", "description", "attributes"})
 _OF_STEPS = frozenset({"progress", "message"})
 _TEXTS = {str, type(None)}
+_TOLD_WHY = frozenset({"WAITING", "HOLD", "FAILED_TOTAL"})
 
 
 def job_of(row: Mapping[str, Any], *, tracker: str, steps: bool = True, metadata: bool = True) -> Job:
@@ -47,28 +48,33 @@ def job_of(row: Mapping[str, Any], *, tracker: str, steps: bool = True, metadata
         missing |= _OF_STEPS
     elif not steps and progress is None:
         missing |= {"progress"}
-    return Job(
-        id=id_,
-        raw=row,
-        reader=read_job,
-        tracker=tracker,
-        name=data.get(NAME) or data.get("originalFilename") or type_ or id_,
-        state=state_of(status),
-        vendor_state=status,
-        ended=ended,
-        type=type_,
-        priority=PRIORITIES.get(row.get("priority", "")),
-        progress=progress,
-        message=message,
-        description=data.get(DESCRIPTION, ""),
-        problem=_problem(row, data),
-        user=user,
-        item=data.get("item") or data.get("itemId"),
-        created_at=read_time(row.get("started")),
-        finished_at=read_time(row.get("finished")),
-        attributes={key: data[key] for key in users_own((*data,))} if metadata else {},
-        missing=missing,
-    )
+    own = users_own((*data,)) if metadata else ()
+    job = blank_job()
+    known = vars(job)
+    known["id"] = id_
+    known["raw"] = row
+    known["_reader"] = read_job
+    known["tracker"] = tracker
+    known["name"] = data.get(NAME) or data.get("originalFilename") or type_ or id_
+    known["state"] = state_of(status)
+    known["vendor_state"] = status
+    known["ended"] = ended
+    known["type"] = type_
+    known["priority"] = PRIORITIES.get(row.get("priority", ""))
+    known["progress"] = progress
+    known["message"] = message
+    known["description"] = data.get(DESCRIPTION, "")
+    known["problem"] = _problem(row, data) if status in _TOLD_WHY else None
+    known["user"] = user
+    known["item"] = data.get("item") or data.get("itemId")
+    known["source_id"] = None
+    known["created_at"] = read_time(row.get("started"))
+    known["started_at"] = None
+    known["updated_at"] = None
+    known["finished_at"] = read_time(row.get("finished"))
+    known["attributes"] = {key: data[key] for key in own} if own else {}
+    known["missing"] = missing
+    return job
 
 
 def _step_under_way(row: Mapping[str, Any]) -> str | None:
@@ -81,11 +87,9 @@ def _step_under_way(row: Mapping[str, Any]) -> str | None:
 
 def _problem(row: Mapping[str, Any], data: Mapping[str, str]) -> str | None:
     """Return why the job failed or waits, as far as its own document tells."""
-    if row["status"] in {"WAITING", "HOLD"}:
+    if row["status"] != "FAILED_TOTAL":
         waiting = row.get("waiting")
         return (text_of(waiting) or None) if isinstance(waiting, Mapping) else None
-    if row["status"] != "FAILED_TOTAL":
-        return None
     if data.get("errorMessage"):
         return data["errorMessage"]
     told = [task["errorMessage"] for task in tasks_of(row) if task.get("errorMessage")]
