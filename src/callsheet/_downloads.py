@@ -13,7 +13,7 @@ from typing import Any
 
 from callsheet._errors import Conflict, IntegrityError, InvalidRequest
 from callsheet._files import CHUNK
-from callsheet._locks import lock
+from callsheet._locks import lock, sync_directory
 from callsheet._models import Component
 from callsheet._names import part_name, safe_name
 from callsheet._threads import Threads
@@ -366,6 +366,7 @@ def _publish_folder(part: Path, target: Path, overwrite: bool) -> None:
         if os.path.lexists(aside):
             aside.rename(target)
         raise
+    sync_directory(target.parent)
     _remove(aside)
 
 

@@ -1,4 +1,4 @@
-"""Advisory locks on open files, which end with the process that held them."""
+"""Advisory locks on open files, which end with the process that held them; and names that outlast a crash."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ try:
 except ImportError:  # Windows, where nothing but our own code keeps two processes apart
     fcntl = None
 
-__all__ = ["lock", "locked_directory"]
+__all__ = ["lock", "locked_directory", "sync_directory"]
 
 
 def lock(descriptor: int, *, shared: bool = False, wait: bool = True) -> bool:
@@ -31,6 +31,17 @@ def lock(descriptor: int, *, shared: bool = False, wait: bool = True) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def sync_directory(directory: Path) -> None:
+    """Bring the names in a directory to disk, where the system can do that with directories."""
+    if fcntl is None:
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

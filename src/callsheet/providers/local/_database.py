@@ -15,6 +15,7 @@ import attrs
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, update
 
 from callsheet._errors import ConfigError, Outcome, ResponseError, Unavailable
+from callsheet._locks import sync_directory
 from callsheet._models import same_json
 from callsheet.providers.local._directory import DATABASE, FILES, claimed
 from callsheet.providers.local._schema import counters, make, recognise
@@ -75,7 +76,9 @@ class Database:
                 os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
                 engines = self._connect()
                 for files in (self.directory / FILES, self.directory / FILES / "tmp"):
-                    files.mkdir(mode=0o700, exist_ok=True)
+                    if not files.exists():
+                        files.mkdir(mode=0o700, exist_ok=True)
+                        sync_directory(files.parent)
         except ResponseError as exc:
             if exc.code not in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
                 raise

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from callsheet._errors import ConfigError, Denied
-from callsheet._locks import locked_directory
+from callsheet._locks import locked_directory, sync_directory
 
 __all__ = ["DATABASE", "FILES", "check_file_system", "claimed", "resolved"]
 
@@ -97,6 +97,7 @@ def _file_system(directory: Path, mounts: str) -> str:
 
 def _make(directory: Path) -> None:
     try:
+        made = [path for path in (directory, *directory.parents) if not path.exists()]
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as exc:
         raise ConfigError(
@@ -104,6 +105,9 @@ def _make(directory: Path) -> None:
         ) from exc
     except PermissionError as exc:
         raise Denied(f"may not make {directory}", provider="local") from exc
+    for path in made:
+        with suppress(PermissionError):  # a folder that may be written but not read
+            sync_directory(path.parent)
 
 
 def _check_owner(directory: Path) -> None:

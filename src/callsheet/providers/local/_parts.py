@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from callsheet._files import CHUNK, File
-from callsheet._locks import lock
+from callsheet._locks import lock, sync_directory
 from callsheet.providers.local._handle import Handle
 from callsheet.providers.local._stamps import boot_id
 from callsheet.providers.local._trouble import translating
@@ -111,12 +111,12 @@ class Part:
         with translating(directory), self._handle.using():
             if not final.parent.exists():
                 final.parent.mkdir(mode=0o700, exist_ok=True)
-                _sync(directory)
+                sync_directory(directory)
             if final.exists() and final.stat().st_size == self.done:
                 self._path.unlink()
             else:
                 self._path.replace(final)
-            _sync(final.parent)
+            sync_directory(final.parent)
             self._keep = True  # under its new name
             return self.done, digest
 
@@ -135,12 +135,3 @@ class Part:
     def _clean(self) -> None:
         if not self._keep:
             self._path.unlink(missing_ok=True)
-
-
-def _sync(directory: Path) -> None:
-    """Bring a directory's names to disk."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
