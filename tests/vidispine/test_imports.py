@@ -286,7 +286,7 @@ async def test_an_import_that_died_when_it_was_made(
     assert list(state_folder.iterdir()) == []
 
 
-@pytest.mark.parametrize(("looks", "again"), [(3, []), (5, [9 * CHUNK])])
+@pytest.mark.parametrize(("looks", "again"), [(3, []), (7, [9 * CHUNK])])
 async def test_an_import_whose_job_is_listed_late(
     client: Vidispine, sandbox: Sandbox, big: Path, looks: int, again: list[int]
 ) -> None:
@@ -305,6 +305,59 @@ async def test_an_import_whose_job_is_listed_late(
     assert (await client.provider.request("GET", "storage/file"))["hits"] == 1
     (part,) = await client.components.list(await ended(client, sandbox, job)).collect()
     assert await bytes_of(client, part) == big.read_bytes()
+
+
+Make = Callable[[Any, str | None], Awaitable[Any]]
+
+
+@pytest.fixture(params=["job", "shape", "upload"])
+def make(request: pytest.FixtureRequest, client: Vidispine, item: str) -> Make:
+    """Something that is made of a file, under a key or none."""
+    provider = client.provider
+    calls: dict[str, Make] = {
+        "job": lambda file, key: client.jobs.create("x", files=[file], idempotency_key=key),
+        "shape": lambda file, key: provider.import_shape(
+            None, file, tag="lowres", item=item, idempotency_key=key
+        ),
+        "upload": lambda file, key: client.components.upload(file, idempotency_key=key),
+    }
+    return calls[request.param]
+
+
+async def unknown(sandbox: Sandbox, make: Make, file: Any, *, requests: int) -> None:
+    """Let the answer to the last of the requests be lost, and every look for what it made be refused."""
+    sandbox.faults.add("lost", path="/API/*", method="POST", nth=requests)
+    for path in ("/API/job*", "/API/storage/file*"):
+        sandbox.faults.add("status", path=path, method="GET", nth=list(range(2, 20)), status=403)
+    with pytest.raises(TransportError) as caught:
+        await make(file, "k")
+    assert (caught.value.outcome, caught.value.idempotency_key) == (Outcome.UNKNOWN, "k")
+    sandbox.faults.clear()
+    sandbox.forget_requests()
+
+
+async def test_what_is_found_by_its_key_is_no_other_calls(
+    make: Make, sandbox: Sandbox, big: Path, state_folder: Path
+) -> None:
+    """Once its key has found what was made of a file, the next call makes another of the same file."""
+    await unknown(sandbox, make, big, requests=10)
+    made = await make(big, "k")
+    assert posts(sandbox) == []
+    assert list(state_folder.iterdir()) == []
+    assert (await make(big, None)).id != made.id
+    assert len(posts(sandbox)) == 10
+
+
+async def test_what_is_listed_late_after_a_cut(make: Make, sandbox: Sandbox) -> None:
+    """After a request that was cut off its key is looked for with patience, as the server may be at it."""
+    file = File(b"data", name="a.mov")
+    await unknown(sandbox, make, file, requests=1)
+    for path in ("/API/job;*", "/API/storage/file"):
+        sandbox.faults.add("answer", path=path, method="GET", times=2, body={"hits": 0})
+    made = await make(file, "k")
+    assert posts(sandbox) == []
+    sandbox.forget_requests()
+    assert await make(file, "k") == made
 
 
 async def test_bytes_whose_import_is_of_unknown_outcome(client: Vidispine, sandbox: Sandbox) -> None:

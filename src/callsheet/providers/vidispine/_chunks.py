@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from callsheet.abc import Progress
 from callsheet.providers.vidispine._once import once, settled
 from callsheet.providers.vidispine._server import BYTES, Pairs, Row, Server
 
-__all__ = ["CHUNK", "Destination", "Sent", "send", "sha1_of"]
+__all__ = ["CHUNK", "Destination", "Sent", "forget", "send", "sha1_of"]
 
 logger = logging.getLogger("callsheet")
 
@@ -129,6 +129,18 @@ async def send(server: Server, file: File, destination: Destination, *, key: str
     return Sent(await once(server, make, partial(destination.find, key)), sha1.hexdigest())
 
 
+async def forget(server: Server, file: File, destination: Destination, *, key: str) -> None:
+    """Forget the transfer of what is there under a key: another call is not to take that for its own."""
+    with suppress(OSError):  # the file is gone
+        size = await file.measure(server.threads)
+        if size > CHUNK:
+            await _InChunks(server, file, size, destination, key, _nobody).forget()
+
+
+async def _nobody(done: int) -> None:
+    """Tell nobody how far it is."""
+
+
 def _forwards(progress: Progress) -> Progress:
     """Return what is told each number of bytes once: what is sent again is not told again."""
     told = -1
@@ -179,6 +191,19 @@ class _InChunks:
             if journal is not None:
                 await self._server.threads.run(journal.remove)
         return sent
+
+    async def forget(self) -> None:
+        """Remove the journal, if it is that of this key."""
+        journal, _ = await self._journal()
+        if journal is None:
+            return
+        try:
+            records = await self._server.threads.run(journal.records)
+            keys = {record.get(name) for record in records for name in ("key", "completing")}
+            if not records or self._key in keys:
+                await self._server.threads.run(journal.remove)
+        finally:
+            journal.close()
 
     async def _journal(self) -> tuple[Journal | None, Identity | None]:
         if not isinstance(self._file.source, Path):

@@ -18,10 +18,10 @@ from callsheet._http._trail import done
 from callsheet._models import Component, Job, NewJob
 from callsheet._transfers import OnProgress, as_file, checked_options, reporting
 from callsheet.providers.vidispine._arguments import texts, whole, words
-from callsheet.providers.vidispine._chunks import CHUNK, Destination, send
+from callsheet.providers.vidispine._chunks import CHUNK, Destination, forget, send
 from callsheet.providers.vidispine._components import ComponentCalls
 from callsheet.providers.vidispine._files_wire import item_metadata, own_files
-from callsheet.providers.vidispine._once import made_job, once
+from callsheet.providers.vidispine._once import looked_for, made_job, once
 from callsheet.providers.vidispine._server import Pairs, Row, Server, address, path_of
 from callsheet.providers.vidispine._shape import pairs_of
 from callsheet.providers.vidispine._words import HASH, KEY, NAME, OURS, priority_word
@@ -215,13 +215,14 @@ class ImportCalls(ComponentCalls):
             IntegrityError: The file changed while it was read; there is no job.
             OSError: The file cannot be read.
         """
-        file, key = as_file(new.files[0]), new.idempotency_key
-        assert isinstance(file, File)
-        assert key is not None
-        asked = (("filename", file.name), *query)
-        destination = _destination(server, ("import", "raw"), asked, key)
+        file, key, destination = _as_job(server, new, query)
         sent = await send(server, file, destination, key=key, progress=reporting(None, file.name, 0))
         return sent.document
+
+    async def _forget_import(self, server: Server, new: NewJob, query: Pairs) -> None:
+        """Forget the upload of a job that is there already."""
+        file, key, destination = _as_job(server, new, query)
+        await forget(server, file, destination, key=key)
 
     async def _import(
         self, wanted: _Import, given: Any, *, key: str | None, on_progress: OnProgress | None
@@ -239,17 +240,29 @@ class ImportCalls(ComponentCalls):
             return await self._ordered(order, partial(self._post, wanted.path, query, order.key))
         order = _Order.of(wanted, file.name, key)
         query = wanted.query_of(order, wanted.name_of(file))
-        return await self._ordered(order, partial(self._send, wanted, file, query, order, on_progress))
+        destination = _destination(self._server, (*wanted.path, "raw"), query, order.key)
+        return await self._ordered(
+            order,
+            partial(self._send, wanted, file, destination, order.key, on_progress),
+            partial(forget, self._server, file, destination, key=order.key),
+        )
 
-    async def _ordered(self, order: _Order, make: Callable[[], Awaitable[Row]]) -> Job:
-        """Return the job of an order: the one that was made before, or the one that `make` makes now."""
+    async def _ordered(
+        self,
+        order: _Order,
+        make: Callable[[], Awaitable[Row]],
+        known: Callable[[], Awaitable[None]] | None = None,
+    ) -> Job:
+        """Return the job of an order: the one that `make` makes now, or one of before, after `known`."""
         with Door(self).calling(order.key):
             async with self._server.lock(order.key):
-                row = await made_job(self._server, order.key)
+                row = await looked_for(self._server, order.key, partial(made_job, self._server, order.key))
                 if row is None:
                     row = await make()
                 else:
                     order.check(row)
+                    if known is not None:
+                        await known()
             with done():
                 job = (await self.get_jobs([row["jobId"]]))[0]
                 if job is None:
@@ -270,7 +283,12 @@ class ImportCalls(ComponentCalls):
         return await once(server, post, partial(made_job, server, key))
 
     async def _send(
-        self, wanted: _Import, file: File, query: Pairs, order: _Order, on_progress: OnProgress | None
+        self,
+        wanted: _Import,
+        file: File,
+        destination: Destination,
+        key: str,
+        on_progress: OnProgress | None,
     ) -> Row:
         """Send the bytes of an import, and return Vidispine's document of the job."""
         server = self._server
@@ -280,9 +298,8 @@ class ImportCalls(ComponentCalls):
                 f"file {file.name!r} has {size} bytes, of which {CHUNK} can be sent; upload it, and give"
                 " the component instead"
             )
-        destination = _destination(server, (*wanted.path, "raw"), tuple(query), order.key)
         progress = reporting(on_progress, file.name, size)
-        return (await send(server, file, destination, key=order.key, progress=progress)).document
+        return (await send(server, file, destination, key=key, progress=progress)).document
 
     async def _item_of(
         self, job: Job | str | None, item: str | None, call: str
@@ -367,6 +384,14 @@ class _Order:
                 f"the idempotency key {self.key!r} was used with another request, which made {row['jobId']}",
                 provider="vidispine",
             )
+
+
+def _as_job(server: Server, new: NewJob, query: Pairs) -> tuple[File, str, Destination]:
+    """Return the file that a job is to be, its key, and where it goes."""
+    file, key = as_file(new.files[0]), new.idempotency_key
+    assert isinstance(file, File)
+    assert key is not None
+    return file, key, _destination(server, ("import", "raw"), (("filename", file.name), *query), key)
 
 
 def _destination(

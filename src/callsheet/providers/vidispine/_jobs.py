@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import attrs
@@ -21,7 +22,7 @@ from callsheet._http._trail import done
 from callsheet._models import Job, JobChanges, NewJob
 from callsheet.providers.vidispine._creating import Draft, draft_of
 from callsheet.providers.vidispine._listing import ListingCalls
-from callsheet.providers.vidispine._once import made_job, once
+from callsheet.providers.vidispine._once import looked_for, made_job, once
 from callsheet.providers.vidispine._refusals import is_about
 from callsheet.providers.vidispine._server import LARGE, address, path_of
 from callsheet.providers.vidispine._together import each
@@ -105,7 +106,12 @@ class JobCalls(ListingCalls):
     async def _make(self, draft: Draft) -> Job:
         async with self._server.lock(draft.key):
             try:
-                id_ = await self._made(draft) or await self._make_new(draft)
+                id_ = await looked_for(self._server, draft.key, partial(self._made, draft))
+                if id_ is None:
+                    id_ = await self._make_new(draft)
+                elif draft.type is None:
+                    server = self._server.acting_for(draft.user)
+                    await self._forget_import(server, draft.new, draft.query)
                 return await self._job_after(id_)
             except CallsheetError as error:
                 error.idempotency_key = draft.key

@@ -15,7 +15,7 @@ from callsheet.providers.vidispine._server import Row, Server
 from callsheet.providers.vidispine._shape import entries, pairs_of
 from callsheet.providers.vidispine._words import KEY
 
-__all__ = ["made_job", "once", "settled"]
+__all__ = ["looked_for", "made_job", "once", "settled"]
 
 T = TypeVar("T")
 
@@ -58,6 +58,11 @@ async def once(
                 return found
             if attempt >= retry.attempts or not _may_pass(error):
                 raise
+
+
+async def looked_for(server: Server, key: str, find: Callable[[], Awaitable[T | None]]) -> T | None:
+    """Return what a key has made, with a little patience where a request under it was cut off."""
+    return await (settled(find) if server.is_unsure(key) else find())
 
 
 async def settled(look: Callable[[], Awaitable[T | None]]) -> T | None:

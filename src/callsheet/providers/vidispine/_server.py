@@ -5,14 +5,23 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal, Self, TypeAlias, TypeVar
 from urllib.parse import quote
 from weakref import WeakValueDictionary
 
 import anyio
 
-from callsheet._errors import ConfigError, Denied, InvalidRequest, NotFound, Outcome, ResponseError
+from callsheet._errors import (
+    CallsheetError,
+    ConfigError,
+    Denied,
+    InvalidRequest,
+    NotFound,
+    Outcome,
+    ResponseError,
+)
 from callsheet._http import _urls
 from callsheet._http._client import Http
 from callsheet._http._download import Download
@@ -37,6 +46,9 @@ BYTES = "application/octet-stream"
 
 LONGEST = 7000
 """Bytes that path and query of a URL may have: servers cut off near 8 KiB, all headers included."""
+
+MOST_UNSURE = 1000
+"""Keys that are remembered of requests that were cut off."""
 
 LARGE = 512 << 10
 """Bytes of an answer that takes long to read."""
@@ -100,6 +112,7 @@ class Server:
         self._version: tuple[int, ...] = ()
         self._threads: Threads | None = None
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
+        self._unsure: dict[str, None] = {}
 
     async def open(self) -> None:
         """Ask the server who we are and which version it is, which also shows whether it lets us in.
@@ -146,6 +159,10 @@ class Server:
     def lock(self, key: str) -> anyio.Lock:
         """Return the lock of an idempotency key: one task at a time looks for what it made, and makes it."""
         return self._locks.setdefault(key, anyio.Lock())
+
+    def is_unsure(self, key: str) -> bool:
+        """Tell whether the server may still be at work on a request that was made under the key."""
+        return key in self._unsure
 
     def is_before(self, *version: int) -> bool:
         """Tell whether the server is older than that version; one that does not tell is not."""
@@ -195,18 +212,33 @@ class Server:
             asked["runas"] = self.run_as
         if content is not None:
             asked["content-type"], body = JSON, _written(content)
-        return await self.http.send(
-            method,
-            address(*path, matrix=matrix, query=query),
-            headers=asked | dict(headers or {}),
-            body=body,
-            repeatable=repeatable,
-            signed=signed,
-            timeout=timeout,
-            key=key,
-            operation=f"{method} {path[0]}",
-            progress=progress,
-        )
+        url = address(*path, matrix=matrix, query=query)
+        with self._doubting(None if repeatable else key):
+            return await self.http.send(
+                method,
+                url,
+                headers=asked | dict(headers or {}),
+                body=body,
+                repeatable=repeatable,
+                signed=signed,
+                timeout=timeout,
+                key=key,
+                operation=f"{method} {path[0]}",
+                progress=progress,
+            )
+
+    @contextmanager
+    def _doubting(self, key: str | None) -> Iterator[None]:
+        """Remember the key of a request that is cut off."""
+        try:
+            yield
+        except BaseException as error:
+            is_unsure = not isinstance(error, CallsheetError) or error.outcome is Outcome.UNKNOWN
+            if key is not None and is_unsure:
+                self._unsure[key] = None
+                if len(self._unsure) > MOST_UNSURE:
+                    del self._unsure[next(iter(self._unsure))]
+            raise
 
     async def read(self, *path: str, matrix: Pairs = (), query: Pairs = ()) -> Row:
         """Return the document at a path."""

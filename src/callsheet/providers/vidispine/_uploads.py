@@ -11,7 +11,7 @@ from callsheet._errors import CallsheetError, Conflict, IntegrityError, NotFound
 from callsheet._files import File
 from callsheet._http._trail import done
 from callsheet.abc import Progress
-from callsheet.providers.vidispine._chunks import CHUNK, Destination, Sent, send, sha1_of
+from callsheet.providers.vidispine._chunks import CHUNK, Destination, Sent, forget, send, sha1_of
 from callsheet.providers.vidispine._files_wire import (
     checksum_of,
     fields,
@@ -19,7 +19,7 @@ from callsheet.providers.vidispine._files_wire import (
     is_whole,
     size_of,
 )
-from callsheet.providers.vidispine._once import settled
+from callsheet.providers.vidispine._once import looked_for, settled
 from callsheet.providers.vidispine._server import Pairs, Row, Server
 from callsheet.providers.vidispine._shape import entries
 from callsheet.providers.vidispine.file_details import metadata_of
@@ -55,9 +55,6 @@ class _Upload:
 
     async def send(self, key: str, progress: Progress) -> Row:
         size = await self._file.measure(self._server.threads)
-        found = await self._find(key)
-        if found is not None:
-            return await self._known(found, size, key)
         destination = Destination(
             path=(*self._place, "file", "data"),
             query=self._query,
@@ -67,6 +64,11 @@ class _Upload:
             wish=(self._file.name,),
             keeps_key=True,
         )
+        found = await looked_for(self._server, key, partial(self._find, key))
+        if found is not None:
+            row = await self._known(found, size, key)
+            await forget(self._server, self._file, destination, key=key)
+            return row
         try:
             sent = await send(self._server, self._file, destination, key=key, progress=progress)
         except Conflict as error:
