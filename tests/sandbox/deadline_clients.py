@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError, WaiterError
 FARM = f"farm-{1:032x}"
 QUEUE = f"queue-{1:032x}"
 PLACE = {"farmId": FARM, "queueId": QUEUE}
+OF = ("--farm-id", FARM, "--queue-id", QUEUE)
 
 STEP = {"name": "Render", "script": {"actions": {"onRun": {"command": "render"}}}}
 TEMPLATE = {
@@ -123,6 +124,30 @@ def cancel() -> Any:
         return {"waited": waited["status"], "requeued": status}
 
 
+def around() -> Any:
+    """Look at farm, queue and job by the command, get credentials, and bring home all that is new."""
+    with tempfile.TemporaryDirectory() as home:
+        show = Path(home, "show")
+        submitted = submit(Path(home), show)
+        command("job", "wait", "--job-id", submitted)
+        state = str(Path(home, "state"))
+        Path(state).mkdir()
+        since = ("--bootstrap-lookback-minutes", "10", "--checkpoint-dir", state)
+        command("queue", "sync-output", "--ignore-storage-profiles", *since)
+        credentials = json.loads(command("queue", "export-credentials"))
+        return {
+            "farm": [FARM in command("farm", "list", of=()), "Sandbox" in command("farm", "get", of=OF[:2])],
+            "queue": [QUEUE in command("queue", "list", of=OF[:2]), "Shows" in command("queue", "get")],
+            "job": [
+                submitted in command("job", "get", *words) for words in (("--job-id", submitted), ("h010",))
+            ],
+            "absent": "does not exist" in command("job", "get", "--job-id", f"job-{0:032x}", code=1),
+            "access": json.loads(command("auth", "status", of=()))["status"],
+            "credentials": sorted(credentials),
+            "outputs": sorted(path.name for path in (show / "renders").iterdir()),
+        }
+
+
 def submit(home: Path, show: Path) -> str:
     """Submit a bundle with two input files and an output folder."""
     (show / "tex").mkdir(parents=True)
@@ -140,9 +165,9 @@ def submit(home: Path, show: Path) -> str:
     return found[0]
 
 
-def command(*words: str, code: int = 0) -> str:
+def command(*words: str, of: tuple[str, ...] = OF, code: int = 0) -> str:
     """Run the `deadline` command in this process, as starting it takes longer than what it does."""
-    answer = CliRunner().invoke(main, [*words, "--farm-id", FARM, "--queue-id", QUEUE])
+    answer = CliRunner().invoke(main, [*words, *of])
     assert answer.exit_code == code, (words, answer.exit_code, answer.output, answer.exception)
     return answer.output
 

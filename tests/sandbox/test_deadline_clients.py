@@ -60,3 +60,17 @@ def test_the_command_cancels_and_requeues(callsheet_sandbox: Sandbox) -> None:
     """A job that was cancelled is told as such to whoever waits for it, and its tasks can be run again."""
     callsheet_sandbox.configure("deadline", workers=0, create_seconds=0)
     assert run("cancel", callsheet_sandbox) == {"waited": "CANCELED", "requeued": "READY"}
+
+
+def test_the_command_looks_around(callsheet_sandbox: Sandbox) -> None:
+    """Farm, queue and job are found by id and by word; credentials are had; new outputs come home."""
+    callsheet_sandbox.configure("deadline", pick_up_seconds=0, start_seconds=0, task_seconds=0.1)
+    assert run("around", callsheet_sandbox) == {
+        "farm": [True, True],
+        "queue": [True, True],
+        "job": [True, True],
+        "absent": True,
+        "access": "AUTHENTICATED",
+        "credentials": ["AccessKeyId", "Expiration", "SecretAccessKey", "SessionToken", "Version"],
+        "outputs": ["Render-0000.txt", "Render-0001.txt"],
+    }
