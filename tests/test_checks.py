@@ -207,6 +207,13 @@ def nested(depth: int) -> dict[str, Any]:
     return {"deep": value}
 
 
+def circle() -> dict[str, Any]:
+    """Return a mapping that holds itself."""
+    value: dict[str, Any] = {}
+    value["self"] = value
+    return value
+
+
 @pytest.mark.parametrize(
     ("value", "complaint"),
     [
@@ -230,13 +237,21 @@ def nested(depth: int) -> dict[str, Any]:
         pytest.param(
             {"x" * 600_000: {"y" * 600_000: 1}}, "attributes have more than the 1048576", id="names"
         ),
-        (nested(100_000), "attributes cannot be written as JSON"),
+        (nested(checks.MAX_LEVELS), "attributes have more than 100 levels"),
+        (nested(100_000), "attributes have more than 100 levels"),
+        (circle(), "attributes have more than 100 levels"),
     ],
 )
 def test_bad_attributes_are_named(value: Any, complaint: str) -> None:
     """Attributes that JSON or a database cannot hold, or that are too large, are refused."""
     with refused(complaint):
         checks.json_mapping(value)
+
+
+def test_attributes_of_many_levels() -> None:
+    """Mappings and lists may be as deep in each other as allowed."""
+    deep = nested(checks.MAX_LEVELS - 1)
+    assert checks.json_mapping(deep) == deep
 
 
 @pytest.mark.parametrize("room", [0, 1])

@@ -31,6 +31,11 @@ __all__ = [
 MAX_TEXT = 1 << 20
 """Bytes that one text, or all attributes of a job as JSON, may have."""
 
+TOO_LONG = f"have more than the {MAX_TEXT} bytes of JSON that are allowed"
+
+MAX_LEVELS = 100
+"""Levels of attributes. A program that is deep in calls itself could not read or compare many more."""
+
 NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 """The escape of NUL, but not a backslash followed by `u0000`."""
 
@@ -131,35 +136,41 @@ def json_mapping(value: Any, field: str = "attributes") -> dict[str, Any]:
         raise InvalidRequest(f"{field} must be a mapping, not {type(value).__name__}")
     for name in value:
         text(name, f"{field}: the name {name!r}")
-    too_long = f"{field} have more than the {MAX_TEXT} bytes of JSON that are allowed"
     # Encoding what is far too long would hold up the loop.
-    if not _may_fit(value):
-        raise InvalidRequest(too_long)
+    if not _may_fit(value, field):
+        raise InvalidRequest(f"{field} {TOO_LONG}")
     try:
         encoded = json.dumps(dict(value), allow_nan=False, ensure_ascii=False)
         length = len(encoded.encode())
     except (TypeError, ValueError, RecursionError) as exc:
         raise InvalidRequest(f"{field} cannot be written as JSON: {exc}") from exc
     if length > MAX_TEXT:
-        raise InvalidRequest(too_long)
+        raise InvalidRequest(f"{field} {TOO_LONG}")
     if NUL_IN_JSON.search(encoded):
         raise InvalidRequest(f"{field} hold a NUL character")
     decoded: dict[str, Any] = json.loads(encoded)
     return decoded
 
 
-def _may_fit(value: Mapping[Any, Any]) -> bool:
-    """Tell whether the value may have no more bytes than allowed, each character or member being one."""
+def _may_fit(value: Mapping[Any, Any], field: str) -> bool:
+    """Tell whether the value may have no more bytes than allowed, each character or member being one.
+
+    Raises:
+        InvalidRequest: It has too many levels.
+    """
     left = MAX_TEXT
-    rest: list[Any] = [value]
+    rest: list[tuple[Any, int]] = [(value, 1)]
     while rest and left >= 0:
-        inner: Any = rest.pop()
+        inner, level = rest.pop()
         left -= len(inner)
+        if isinstance(inner, str):
+            continue
+        if level > MAX_LEVELS:
+            raise InvalidRequest(f"{field} have more than {MAX_LEVELS} levels of mappings and lists")
         if isinstance(inner, Mapping):
-            rest += [name for name in inner if isinstance(name, str)]
+            rest += [(name, 0) for name in inner if isinstance(name, str)]
             inner = inner.values()
-        if not isinstance(inner, str):
-            rest += [one for one in inner if isinstance(one, str | list | tuple | Mapping)]
+        rest += [(one, level + 1) for one in inner if isinstance(one, str | list | tuple | Mapping)]
     return left >= 0
 
 

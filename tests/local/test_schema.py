@@ -93,11 +93,17 @@ def _foreign_namesake(path: Path) -> None:
             db.execute(f"CREATE TABLE {table} (name TEXT, value TEXT)")
 
 
+def _half_a_namesake(path: Path) -> None:
+    _foreign_namesake(path)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO meta VALUES ('application', 'callsheet'), ('schema', 'new')")
+
+
 def _no_database(path: Path) -> None:
     path.write_bytes(b"not a database at all " * 1000)
 
 
-@pytest.mark.parametrize("spoil", [_foreign_database, _foreign_namesake, _no_database])
+@pytest.mark.parametrize("spoil", [_foreign_database, _foreign_namesake, _half_a_namesake, _no_database])
 async def test_database_of_something_else_is_refused(directory: Path, spoil: Callable[[Path], None]) -> None:
     """A file that only has our name is named, and not a byte of it changes."""
     directory.mkdir()

@@ -173,7 +173,7 @@ def recognise(db: Connection, where: str) -> bool:
     facts = {}
     if {"meta", "counters", "jobs"} <= names:
         facts = {row.name: row.value for row in db.execute(select(meta))}
-    if facts.get("application") != APPLICATION:
+    if facts.get("application") != APPLICATION or not facts.get("schema", "").isdecimal():
         raise ConfigError(f"{where} is a database, but not one of callsheet", provider="local")
     if int(facts["schema"]) > VERSION:
         raise ConfigError(
