@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -21,6 +20,7 @@ from callsheet._errors import (
     ResponseError,
     Unavailable,
 )
+from callsheet._http._json import decoded
 from callsheet._http._retry import retry_after
 from callsheet._http._urls import Url
 from callsheet._redaction import Secret, clean, excerpt
@@ -99,7 +99,7 @@ class Answer:
             InvalidResponse: It is not JSON; the message shows how it begins.
         """
         try:
-            return json.loads(self.body, parse_constant=_no_constant)
+            return decoded(self.body)
         except (ValueError, RecursionError) as exc:
             why = "nested too deep" if isinstance(exc, RecursionError) else str(exc)
         raise self.unreadable(f"no JSON ({why}); it begins {excerpt(self.body)!r}")
@@ -114,10 +114,6 @@ class Answer:
             request_id=self.request_id,
             provider=self.provider,
         )
-
-
-def _no_constant(word: str) -> None:
-    raise ValueError(f"{word} is not JSON")
 
 
 class Auth:
