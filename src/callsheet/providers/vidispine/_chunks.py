@@ -180,6 +180,7 @@ class _InChunks:
         self._destination = destination
         self._key = key
         self._progress = progress
+        self._is_unsure = False
 
     async def send(self) -> Sent:
         async with AsyncExitStack() as stack:
@@ -257,7 +258,7 @@ class _InChunks:
         try:
             return await self._go_on(transfer, journal, identity)
         except BaseException:
-            if journal is None:
+            if journal is None and not self._is_unsure:
                 await self._abandon(transfer)
             raise
 
@@ -300,9 +301,15 @@ class _InChunks:
     async def _complete(
         self, journal: Journal | None, key: str, post: Callable[..., Awaitable[Answer]]
     ) -> Row:
+        """Send the last chunk, and return what has come of them all: until that is known, anything may."""
         await self._note(journal, {"completing": key})
         make = partial(_read, self._server, self._destination, post)
-        return await once(self._server, make, partial(self._destination.find, key))
+        self._is_unsure = True
+        try:
+            return await once(self._server, make, partial(self._destination.find, key))
+        except CallsheetError as error:
+            self._is_unsure = error.outcome is not Outcome.NOT_DONE
+            raise
 
     async def _post(
         self, transfer: _Transfer, key: str, at: int, data: bytes, *, repeatable: bool = False
