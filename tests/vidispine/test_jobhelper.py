@@ -99,7 +99,7 @@ async def test_getAllTranscodeJobsForItem(client: Vidispine, sandbox: Sandbox) -
 
 
 async def test_getAllNotifications(client: Vidispine) -> None:  # noqa: N802 - as above
-    """Who is called, one by one; made and deleted too."""
+    """Who is called, one by one; made, replaced and deleted too."""
     assert await client.provider.notifications() == []
     url = "http://jane:canary@127.0.0.1:9/jobs/secret"
     one = await client.provider.create_notification(url, event="stop", types={"TRANSCODE", "IMPORT"})
@@ -111,15 +111,22 @@ async def test_getAllNotifications(client: Vidispine) -> None:  # noqa: N802 - a
     assert await client.provider.notifications() == [one, other]
     assert await client.provider.notification(one.id) == one
     assert "canary" not in repr(one)
+    changed = await client.provider.replace_notification(one, f"{url}/2", event="fail", types={"EXPORT"})
+    assert changed == VidispineNotification(
+        id=one.id, url=f"{url}/2", event="fail", types=frozenset({"EXPORT"})
+    )
+    assert await client.provider.notifications() == [changed, other]
+    with pytest.raises(NotFound):
+        await client.provider.replace_notification("VX-999", url)
     await client.provider.delete_notification(one)
     await client.provider.delete_notification(other.id)
     assert await client.provider.notifications() == []
     with pytest.raises(NotFound):
         await client.provider.delete_notification(one)
     odd: Any = client.provider
-    for call in (odd.delete_notification, odd.notification):
+    for call in (odd.delete_notification(7), odd.notification(7), odd.replace_notification(7, url)):
         with pytest.raises(InvalidRequest, match="notification"):
-            await call(7)
+            await call
 
 
 async def test_getJob(client: Vidispine, sandbox: Sandbox) -> None:  # noqa: N802 - as above

@@ -315,6 +315,7 @@ async def test_calls_that_are_none(slow: Vidispine) -> None:
     assert await caller.call(told, path="/jobs/") == 404
     assert await caller.call(told, path=f"/{SECRET[:-1]}") == 404
     assert await caller.call(told, path="/jobs/ä") == 404
+    assert await caller.call(told, path="/jobs/\udcff") == 404
     assert await caller.call(told, method="GET") == 405
     for body in (
         b"",

@@ -83,25 +83,33 @@ class NotificationCalls(WatchingCalls):
         Raises:
             InvalidRequest: There is no such event, or a number is none.
         """
-        if event not in get_args(Event):
-            raise InvalidRequest(f"event must be one of {', '.join(get_args(Event))}, not {event!r}")
-        action = {
-            "url": _checks.text(url, "url"),
-            "method": "POST",
-            "contentType": "application/json",
-            "timeout": str(whole(timeout, "timeout", 0, 3600)),
-            "retry": whole(retry, "retry", 0, 1000),
-            "synchronous": False,
-        }
-        trigger: dict[str, Any] = {event: ""}
-        if (wanted := _checks.words(types, "types")) is not None:
-            trigger["filter"] = {"type": ",".join(sorted(wanted))}
-        document = {"action": {"http": action}, "trigger": {"job": trigger}}
+        document = _document(url, event=event, types=types, timeout=timeout, retry=retry)
         answer = await self._server.call("POST", "job", "notification", content=document)
         uris = values((await self._server.document(answer)).get("uri"))
         if not uris:
             raise answer.unreadable("no notification", path="$.uri")
         return notification_of(_last_part(uris[0]), document)
+
+    async def replace_notification(
+        self,
+        notification: VidispineNotification | str,
+        url: str,
+        *,
+        event: Event = "update",
+        types: Iterable[str] | None = None,
+        timeout: int = 5,
+        retry: int = 3,
+    ) -> VidispineNotification:
+        """Put another notification in the place of one, whose id stays; arguments as for making one.
+
+        Raises:
+            InvalidRequest: There is no such event, or a number is none.
+            NotFound: There is no such notification.
+        """
+        id_ = _id_of(notification)
+        document = _document(url, event=event, types=types, timeout=timeout, retry=retry)
+        await self._server.call("PUT", "job", "notification", id_, content=document, repeatable=True)
+        return notification_of(id_, document)
 
     async def delete_notification(self, notification: VidispineNotification | str) -> None:
         """Let Vidispine not call there any more.
@@ -109,8 +117,7 @@ class NotificationCalls(WatchingCalls):
         Raises:
             NotFound: There is no such notification.
         """
-        id_ = notification.id if isinstance(notification, VidispineNotification) else notification
-        await self._server.remove("job", "notification", _checks.text(id_, "notification"))
+        await self._server.remove("job", "notification", _id_of(notification))
 
     def notification_app(self, *, secret: str) -> NotificationApp:
         """Return an ASGI application for Vidispine to call, so that watches and waits look at once.
@@ -133,6 +140,30 @@ class NotificationCalls(WatchingCalls):
     def listen(self, wake: Callable[[], None]) -> None:
         """Call `wake` whenever Vidispine has called `notification_app`."""
         self._hints.listen(wake)
+
+
+def _document(
+    url: str, *, event: Event, types: Iterable[str] | None, timeout: int, retry: int
+) -> dict[str, Any]:
+    if event not in get_args(Event):
+        raise InvalidRequest(f"event must be one of {', '.join(get_args(Event))}, not {event!r}")
+    action = {
+        "url": _checks.text(url, "url"),
+        "method": "POST",
+        "contentType": "application/json",
+        "timeout": str(whole(timeout, "timeout", 0, 3600)),
+        "retry": whole(retry, "retry", 0, 1000),
+        "synchronous": False,
+    }
+    trigger: dict[str, Any] = {event: ""}
+    if (wanted := _checks.words(types, "types")) is not None:
+        trigger["filter"] = {"type": ",".join(sorted(wanted))}
+    return {"action": {"http": action}, "trigger": {"job": trigger}}
+
+
+def _id_of(notification: VidispineNotification | str) -> str:
+    id_ = notification.id if isinstance(notification, VidispineNotification) else notification
+    return _checks.text(id_, "notification")
 
 
 def notification_of(id_: str, document: Row) -> VidispineNotification:
@@ -183,7 +214,7 @@ class NotificationApp:
 
     async def _answer(self, scope: Scope, receive: Receive) -> int:
         given = scope["path"].rstrip("/").rpartition("/")[2]
-        if not hmac.compare_digest(given.encode(), self._secret.reveal().encode()):
+        if not hmac.compare_digest(given.encode(errors="replace"), self._secret.reveal().encode()):
             return 404
         if scope["method"] not in {"POST", "PUT"}:
             return 405
