@@ -107,6 +107,29 @@ async def test_all_are_waited_for(client: Vidispine, sandbox: Sandbox) -> None:
     assert [(job.id, job.state) for job in jobs] == [(id_, JobState.DONE) for id_ in made]
 
 
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("FINISHED", JobState.DONE),
+        ("FINISHED_WARNING", JobState.DONE),
+        ("FAILED_TOTAL", JobState.FAILED),
+        ("ABORTED", JobState.CANCELLED),
+    ],
+)
+async def test_every_end_ends_a_wait(client: Vidispine, sandbox: Sandbox, word: str, state: JobState) -> None:
+    """However a job ends, whoever waits for it or watches is told, and what goes on has not ended."""
+    (id_,) = make(sandbox, 1, status="STARTED")
+    for going in ("WAITING", "HOLD", "VIDINET_JOB", "ABORTED_PENDING", "ABORT_PENDING", "TELEPORTING"):
+        act(sandbox, id_, status=going)
+        assert not (await client.jobs.get(id_)).ended, going
+    watch = client.jobs.watch(id_)
+    assert (await anext(watch)).previous is None
+    act(sandbox, id_, status=word)
+    job = await client.jobs.wait(id_, timeout=20)
+    assert (job.state, job.vendor_state, job.ended) == (state, word, True)
+    assert [change.current async for change in watch] == [job]
+
+
 # -- filters -------------------------------------------------------------------------------------------------
 
 
