@@ -328,3 +328,16 @@ def test_a_failing_task_is_tried_again(callsheet_sandbox: Sandbox, farm: Farm) -
     assert (told["taskRunStatus"], told["taskFailureRetryCount"]) == ("FAILED", 2)
     failed = [each for each in itertools.chain(*actions(farm, job_id)) if each["status"] == "FAILED"]
     assert [(each["processExitCode"], each["progressMessage"]) for each in failed] == [(137, "no memory")] * 3
+
+
+def test_a_hand_comes_after_what_is_due(callsheet_sandbox: Sandbox, still_farm: Farm) -> None:
+    """What a hand finds is what time has made of a job by then; tasks that are not made yet are told so."""
+    callsheet_sandbox.configure("deadline", create_seconds=1e-6)
+    made = still_farm.job(template=template(FRAMES))
+    callsheet_sandbox.act("deadline", "finish", job=made)
+    assert counts(still_farm, made) == {"SUCCEEDED": 3}
+    callsheet_sandbox.configure("deadline", create_seconds=60)
+    coming = still_farm.job(template=template(FRAMES))
+    for action in ("start", "finish", "fail", "doom"):
+        with pytest.raises(ValueError, match="has no tasks, it is CREATE_IN_PROGRESS"):
+            callsheet_sandbox.act("deadline", action, job=coming)

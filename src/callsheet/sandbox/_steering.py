@@ -136,7 +136,8 @@ async def change_options(request: Request) -> Response:
 
 
 async def act(request: Request) -> Response:
-    """Let one part do something by another program's hand."""
+    """Let one part do something by another program's hand, after what is due by now."""
+    frame_of(request).world.clock.tick()
     try:
         told = part_of(request).act(request.path_params["action"], await mapping_of(request))
     except ValueError as exc:

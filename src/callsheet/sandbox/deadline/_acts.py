@@ -40,7 +40,7 @@ def act(part: Deadline, action: str, words: Words) -> Any:
 def start(part: Deadline, words: Words) -> None:
     """Let all tasks of jobs that wait for a worker run, until they are ended."""
     for job in _jobs(part, words):
-        for task in job.tasks():
+        for task in _tasks(job):
             if task.status not in ENDED:
                 part.fleet.run_by_hand(task)
 
@@ -57,7 +57,7 @@ def progress(part: Deadline, words: Words) -> None:
 def finish(part: Deadline, words: Words) -> None:
     """Let all tasks of jobs that have not ended run and end well; the last one makes the files."""
     for job in _jobs(part, words):
-        left = [task for task in job.tasks() if task.status not in ENDED]
+        left = [task for task in _tasks(job) if task.status not in ENDED]
         for task in left:
             files = words.get("files", {}) if task is left[-1] or "files" not in words else {}
             part.fleet.end(part.fleet.run_by_hand(task), files=files if "files" in words else None)
@@ -76,9 +76,7 @@ def fail(part: Deadline, words: Words) -> None:
 
 
 def _failing(job: Job) -> Task:
-    tasks = job.tasks()
-    if not tasks:
-        raise ValueError(f"job: {job.id} has no task that could fail")
+    tasks = _tasks(job)
     running = [task for task in tasks if task.action is not None]
     return next(iter([*running, *(task for task in tasks if task.status not in ENDED), *tasks]))
 
@@ -126,6 +124,13 @@ def make(part: Deadline, words: Words) -> Any:
         wanted = {"template": template, "templateType": "JSON", "priority": words.get("priority", 50)}
         made.append(make_job(part, queue, wanted, by, age=timedelta()).id)
     return {"jobs": made}
+
+
+def _tasks(job: Job) -> list[Task]:
+    tasks = job.tasks()
+    if not tasks:
+        raise ValueError(f"job: {job.id} has no tasks, it is {job.document['lifecycleStatus']}")
+    return tasks
 
 
 def _jobs(part: Deadline, words: Words) -> list[Job]:
