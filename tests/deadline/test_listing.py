@@ -300,7 +300,7 @@ async def test_every_end_ends_a_wait(
     """A job that was never made, or was archived, is not waited for, as AWS's own waiters do."""
     job = await client.jobs.create("x", template=TEMPLATE)
     sandbox.act("deadline", "change", job=job.id, members=members)
-    assert (await client.jobs.wait(job, timeout=5)).state is state
+    assert (await client.jobs.wait(job, timeout=30)).state is state
 
 
 async def test_a_requeue_that_is_under_way_is_no_end(client: Deadline, sandbox: Sandbox) -> None:
@@ -361,7 +361,7 @@ async def test_a_watched_job_that_vanishes(client: Deadline, sandbox: Sandbox) -
     job = await client.jobs.create("x", template=TEMPLATE)
     sandbox.act("deadline", "vanish", job=job.id)
     with pytest.raises(NotFound, match=job.id):
-        await client.jobs.wait(job, timeout=5)
+        await client.jobs.wait(job, timeout=30)
     assert (await client.provider.sweep(["nope", job.id], [], None)).jobs == {"nope": None, job.id: None}
 
 

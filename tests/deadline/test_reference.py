@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import attrs
 import pytest
 
 from callsheet import (
@@ -17,6 +18,7 @@ from callsheet import (
     ResponseError,
     Unavailable,
 )
+from callsheet._http._retry import Retry
 from callsheet.providers.deadline import (
     Attachments,
     DeadlineJob,
@@ -122,7 +124,9 @@ async def test_exceptions_by_name(
     sandbox: Sandbox, code: str, kind: type[ResponseError], status: int
 ) -> None:
     """Each exception of AWS's is an error of callsheet's, with its name, status and request id."""
-    async with Client(DeadlineProvider(FARM, QUEUE, timeout=1.0)) as client:
+    provider = DeadlineProvider(FARM, QUEUE)
+    provider._server.options = attrs.evolve(provider._server.options, retry=Retry(attempts=1))
+    async with Client(provider) as client:
         job = await client.jobs.create("x", template=TEMPLATE)
         sandbox.act("deadline", "refuse", job=job.id, code=code, times=100)
         with pytest.raises(kind) as caught:

@@ -190,7 +190,7 @@ async def test_an_old_server(sandbox: Sandbox) -> None:
         assert sandbox.requests() == []
         assert [job.id for job in await client.provider.jobs().collect()] == made[::-1]
         sandbox.act("vidispine", "jobs", ids=made, status="FINISHED")
-        assert [job.id for job in await client.jobs.wait_all(made, timeout=5)] == made
+        assert [job.id for job in await client.jobs.wait_all(made, timeout=30)] == made
 
 
 async def test_bounds_between_milliseconds(client: Vidispine, sandbox: Sandbox) -> None:
