@@ -366,6 +366,20 @@ def test_callbacks_tell_each_step(archive: Archive, callsheet_sandbox: Sandbox, 
     assert numbers == sorted(numbers)
 
 
+def test_callbacks_may_come_in_another_order(
+    archive: Archive, callsheet_sandbox: Sandbox, listener: Any
+) -> None:
+    """A server may tell of what happens together the newest first; the numbers in it do not change."""
+    callsheet_sandbox.configure("vidispine", callbacks_reversed=True)
+    archive.post("/job/notification/", json=notification(listener.url))
+    archive.make()
+    callsheet_sandbox.clock.advance(60)
+    heard = [listener.heard.get(timeout=10)[-1] for _ in range(4)]
+    assert [told["action"] for told in heard] == ["STOP", "UPDATE", "UPDATE", "UPDATE"]
+    numbers = [int(told["sequenceNumber"]) for told in heard]
+    assert numbers == sorted(numbers, reverse=True)
+
+
 @pytest.mark.parametrize(
     ("event", "status", "told"),
     [

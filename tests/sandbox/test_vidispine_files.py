@@ -204,6 +204,26 @@ def test_placeholders_take_what_they_have_place_for(archive: Archive, callsheet_
     assert [len(shape[name]) for name in ("audioComponent", "videoComponent")] == [1, 1]
 
 
+def test_placeholders_without_a_login(archive: Archive, callsheet_sandbox: Sandbox) -> None:
+    """Whoever has the links of a placeholder brings its components; a wrong passkey, or none, is unknown."""
+    item = archive.post("/import/placeholder?container=1&audio=1", json={})["id"]
+    links = archive.post(f"/import/placeholder/{item}/raw-passkey")["uri"]
+    with httpx.Client(verify=False) as bare:
+        for link in links:
+            answer = bare.post(f"{link[:-1]}x", content=CLIP)
+            assert (answer.status_code, answer.json()["notFound"]["type"]) == (404, "passkey")
+            made = bare.post(link, content=CLIP).json()
+            assert (made["type"], made["user"]) == ("PLACEHOLDER_IMPORT", "admin")
+    paths = [link.partition(f"/{item}/")[2].partition("?")[0] for link in links]
+    assert paths == ["container/raw", "audio/raw"]
+    assert ended(archive, callsheet_sandbox, made)["data"]["itemId"] == item
+    assert archive.post(f"/import/placeholder/{item}/raw-passkey") == {}
+    other = archive.post("/import/placeholder?container=1", json={})["id"]
+    with httpx.Client(base_url=archive.http.base_url, verify=False) as bare:
+        path = f"/APInoauth/import/placeholder/{other}/container/raw"
+        assert bare.post(f"{path}?passkey=", content=CLIP).status_code == 404
+
+
 def test_what_a_uri_leads_to_is_seen_by_the_job(archive: Archive, callsheet_sandbox: Sandbox) -> None:
     """A URI is never refused: one of a file on a storage is imported, any other one fails in the job."""
     archive.post("/storage/VX-1/file/data?path=shots/a b.mov", content=CLIP)
@@ -393,6 +413,9 @@ def test_files_are_listed_from_zero(archive: Archive) -> None:
     assert listed("sort=size desc,fileId desc&number=2") == [elsewhere, ids[-1]]
     assert listed(f"id={ids[3]},{elsewhere}") == [ids[3], elsewhere]
     assert archive.get("/storage/VX-1/file/path/a%2F7")["id"] == ids[7]
+    uri = "file%3A%2F%2F%2Fsrv%2Foriginals%2Fa%2F7"
+    assert archive.get(f"/storage/VX-1/file/uri/{uri}")["id"] == ids[7]
+    assert archive.refused("GET", f"/storage/VX-2/file/uri/{uri}")[1]["notFound"]["type"] == "File"
 
 
 def test_files_are_moved_copied_and_deleted_by_jobs(archive: Archive, callsheet_sandbox: Sandbox) -> None:

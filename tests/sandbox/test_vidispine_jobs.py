@@ -401,6 +401,18 @@ def test_jobs_wait_for_a_place(archive: Archive, callsheet_sandbox: Sandbox) -> 
     assert [archive.job(each)["status"] for each in (first, second, hurried)] == ["FINISHED"] * 3
 
 
+def test_pools_are_taken_away_by_priority(archive: Archive) -> None:
+    """A pool is named by its priority; one that is not there is not found, and the limit stays."""
+    pools = [{"priorityThreshold": word, "size": 2} for word in ("HIGH", "LOW")]
+    archive.call("PUT", "/configuration/job-pool", json={"concurrentJobs": 3, "pool": pools})
+    archive.call("DELETE", "/configuration/job-pool/HIGH")
+    assert archive.get("/configuration/job-pool") == {"concurrentJobs": 3, "pool": pools[1:]}
+    assert archive.refused("DELETE", "/configuration/job-pool/HIGH")[1]["notFound"]["type"] == "job-pool"
+    assert archive.refused("PUT", "/configuration/job-pool", json={"pool": "HIGH"})[0] == 400
+    archive.call("DELETE", "/configuration/job-pool")
+    assert archive.get("/configuration/job-pool") == {}
+
+
 def test_only_some_types_may_go_on_by_themselves(archive: Archive, callsheet_sandbox: Sandbox) -> None:
     """Which jobs move by themselves can be chosen by type."""
     callsheet_sandbox.configure("vidispine", runs=["STUDIO_COMP"])

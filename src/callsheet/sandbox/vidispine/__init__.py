@@ -71,6 +71,7 @@ OPTIONS: dict[str, Any] = {
     "hashes": bool,
     "ranges": bool,
     "redirect_data": bool,
+    "callbacks_reversed": bool,
 }
 
 KEPT_LOG = 10_000
@@ -92,6 +93,7 @@ class Vidispine:
         hashes: Whether files get a hash.
         ranges: Whether parts of files can be read.
         redirect_data: Whether files are read from another address, without a login.
+        callbacks_reversed: Whether of callbacks that come together the newest comes first.
         tags: The shape tags by name.
         pool: How many jobs run at once.
         log: The audit log, oldest first.
@@ -113,6 +115,7 @@ class Vidispine:
         self.hashes = True
         self.ranges = True
         self.redirect_data = False
+        self.callbacks_reversed = False
         self.tags: dict[str, Document] = {}
         self.pool: Document = {}
         self.log: deque[Document] = deque(maxlen=KEPT_LOG)

@@ -1,4 +1,4 @@
-"""Callbacks over HTTP to whoever wants to hear something: one after the other for each listener."""
+"""Callbacks over HTTP to whoever wants to hear something: one after the other for each listener or group."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from callsheet.sandbox.vidispine._values import Document
 
 __all__ = ["Callbacks"]
 
+MOMENT = 0.05
+"""Seconds in which things happen together."""
+
 PATIENCE = 30.0
 """Seconds to wait for an answer where no timeout is given."""
 
@@ -28,9 +31,14 @@ class Callback:
 
 
 class Callbacks:
-    """Sends callbacks in the background; those of one group in the order of what happened."""
+    """Sends callbacks in the background; those of one group in the order of what happened.
+
+    Attributes:
+        newest_first: Send first what happened last, of all that happens within a moment.
+    """
 
     def __init__(self) -> None:
+        self.newest_first: bool = False
         self._waiting: dict[str, deque[Callback]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -39,9 +47,9 @@ class Callbacks:
         if not action.get("url"):
             return  # one of the ways to tell somebody that exist only on the vendor's servers
         group = str(action.get("group") or listener)
-        line = self._waiting.setdefault(group, deque())
-        line.append(Callback(action, json.dumps(content).encode()))
-        if len(line) == 1:
+        is_idle = group not in self._waiting
+        self._waiting.setdefault(group, deque()).append(Callback(action, json.dumps(content).encode()))
+        if is_idle:
             task = asyncio.get_running_loop().create_task(self._work(group))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -49,8 +57,10 @@ class Callbacks:
     async def _work(self, group: str) -> None:
         line = self._waiting[group]
         while line:
-            await deliver(line[0])
-            line.popleft()
+            if self.newest_first:
+                await asyncio.sleep(MOMENT)
+            await deliver(line.pop() if self.newest_first else line.popleft())
+        del self._waiting[group]
 
 
 async def deliver(callback: Callback) -> None:

@@ -45,6 +45,14 @@ async def get_by_path(call: Call) -> Reply:
     return write_file(call, file)
 
 
+async def get_by_uri(call: Call) -> Reply:
+    """Return the file of a storage that a URI leads to."""
+    storage, file = call.part.storages.get(call.id("storage")), call.part.files.at_uri(call.id("uri"))
+    if file is None or file.storage != storage["id"]:
+        raise not_found("File", call.id("uri"))
+    return write_file(call, file)
+
+
 async def read_file(call: Call) -> Reply:
     """Send a file's bytes, or say where they are."""
     file = file_of(call)
@@ -232,6 +240,7 @@ TABLE: Table = [
     ("POST", "/storage/file/data", upload_file),
     ("POST", "/storage/{storage:id}/file/data", upload_file),
     ("GET", "/storage/{storage:id}/file/path/{path:path}", get_by_path),
+    ("GET", "/storage/{storage:id}/file/uri/{uri:path}", get_by_uri),
     *(("GET", path, get_file) for path in FILES),
     *(("DELETE", path, delete_file) for path in FILES),
     *(("GET", f"{path}/data", read_file) for path in FILES),

@@ -64,6 +64,23 @@ async def import_by_passkey(call: Call) -> Reply:
     return write_job(job)
 
 
+async def ask_placeholder_passkey(call: Call) -> Reply:
+    """Tell where a placeholder's components may be brought without a login."""
+    item = call.part.items.get(call.id("item"))
+    item.passkey = secrets.token_hex(16)
+    base = f"{call.base}/APInoauth/import/placeholder/{item.id}"
+    free = [component for component, count in item.slots.items() if count]
+    return {"uri": [f"{base}/{component}/raw?passkey={item.passkey}" for component in free]} if free else {}
+
+
+async def import_to_placeholder_by_passkey(call: Call) -> Reply:
+    """Take the bytes of a placeholder's component."""
+    item = call.part.items.by_id.get(call.id("item"))
+    if item is None or not item.passkey or item.passkey != call.text("passkey"):
+        raise not_found("passkey", call.text("passkey"))
+    return await import_raw_to_placeholder(call)
+
+
 async def import_uri(call: Call) -> Reply:
     """Import what a URI leads to as a new item; whether it leads anywhere is seen by the job."""
     if not call.text("uri") and not call.text("URL"):
@@ -229,6 +246,7 @@ TABLE: Table = [
     ("POST", "/import/raw-passkey", ask_passkey),
     ("POST", "/import/placeholder", create_placeholder),
     ("POST", PLACEHOLDER, import_placeholder_bulk),
+    ("POST", f"{PLACEHOLDER}/raw-passkey", ask_placeholder_passkey),
     ("POST", f"{PLACEHOLDER}/{{component}}", import_to_placeholder),
     ("POST", f"{PLACEHOLDER}/{{component}}/raw", import_raw_to_placeholder),
     ("POST", f"{PLACEHOLDER}/{{component}}/adopt/{{file:id}}", adopt_file),
@@ -236,5 +254,8 @@ TABLE: Table = [
     ("POST", "/import/sidecar/{item:id}/raw", import_raw_sidecar),
 ]
 
-OPEN_TABLE: Table = [("POST", "/import/raw", import_by_passkey)]
+OPEN_TABLE: Table = [
+    ("POST", "/import/raw", import_by_passkey),
+    ("POST", f"{PLACEHOLDER}/{{component}}/raw", import_to_placeholder_by_passkey),
+]
 """What is answered without a login."""

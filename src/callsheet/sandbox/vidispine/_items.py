@@ -56,6 +56,7 @@ class Item:
         metadata: Time spans, as they were given.
         slots: How many components of each type are still to be imported.
         access: Documents of who may do what besides the owner.
+        passkey: By which its components come without a login; empty until somebody has asked for it.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Item:
     metadata: list[Document]
     slots: dict[str, int] = attrs.field(factory=dict)
     access: list[Document] = attrs.field(factory=list)
+    passkey: str = ""
 
 
 class Items:

@@ -88,6 +88,7 @@ class Notifications:
 
     def tell(self, job: Job, action: str) -> None:
         """Tell about a change of a job: CREATE, UPDATE or STOP."""
+        self._callbacks.newest_first = self._part.callbacks_reversed
         for each in self.by_id.values():
             event = each.event(action, job.status) if each.concerns(job) else None
             if event is not None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from callsheet.sandbox.vidispine import _answering
 from callsheet.sandbox.vidispine._answering import Reply
 from callsheet.sandbox.vidispine._asking import Call
-from callsheet.sandbox.vidispine._errors import forbidden, invalid
+from callsheet.sandbox.vidispine._errors import forbidden, invalid, not_found
 from callsheet.sandbox.vidispine._items import Item
-from callsheet.sandbox.vidispine._values import Document, moment
+from callsheet.sandbox.vidispine._values import Document, documents, moment
 
 if TYPE_CHECKING:
     from callsheet.sandbox.vidispine._door import Table
@@ -69,6 +69,7 @@ async def put_pools(call: Call) -> Reply:
     limit: Any = document.get("concurrentJobs")
     if limit is not None and (not isinstance(limit, int) or limit < 1):
         raise invalid("concurrentJobs", "not a number of jobs", str(limit))
+    documents("pool", document.get("pool"))
     call.part.pool = document
     return document
 
@@ -76,6 +77,15 @@ async def put_pools(call: Call) -> Reply:
 async def delete_pools(call: Call) -> None:
     """Let jobs run without a limit."""
     call.part.pool = {}
+
+
+async def delete_pool(call: Call) -> None:
+    """Take the pool of a priority away."""
+    pools = call.part.pool.get("pool", [])
+    if all(each.get("priorityThreshold") != call.id("priority") for each in pools):
+        raise not_found("job-pool", call.id("priority"))
+    kept = [each for each in pools if each.get("priorityThreshold") != call.id("priority")]
+    call.part.pool = {**call.part.pool, "pool": kept}
 
 
 async def add_access(call: Call) -> Reply:
@@ -148,6 +158,7 @@ TABLE: Table = [
     ("GET", "/configuration/job-pool", get_pools),
     ("PUT", "/configuration/job-pool", put_pools),
     ("DELETE", "/configuration/job-pool", delete_pools),
+    ("DELETE", "/configuration/job-pool/{priority}", delete_pool),
     ("GET", "/item/{item:id}/access", list_access),
     ("POST", "/item/{item:id}/access", add_access),
     ("GET", "/item/{item:id}/merged-access", merged_access),
