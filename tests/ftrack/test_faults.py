@@ -262,6 +262,69 @@ async def test_a_listing_in_trouble(
         assert getattr(caught.value, "outcome", None) is Outcome.NOT_DONE
 
 
+async def drained(listing: Any) -> Any:
+    """Read a listing to its end."""
+    return await listing.collect()
+
+
+ANOTHER_SHAPE: dict[str, tuple[Callable[[Client[FtrackProvider], Any, Any], Any], str, dict[str, Any]]] = {
+    "a job's id is none": (lambda c, job, _: c.jobs.get(job), "from Job", {"id": 5}),
+    "a job's id is a list": (lambda c, job, _: c.jobs.get(job), "from Job", {"id": []}),
+    "a type is a mapping": (lambda c, job, _: c.jobs.get(job), "from Job", {"__entity_type__": {}}),
+    "a status is a number": (lambda c, job, _: drained(c.jobs.list()), "from Job", {"status": 5}),
+    "a user is a text": (lambda c, job, _: drained(c.jobs.list()), "from Job", {"user": "jane"}),
+    "data is a number": (lambda c, job, _: c.jobs.update(job, progress=0.5), '"update"', {"data": 5}),
+    "a job's data is a list": (
+        lambda c, job, _: drained(c.components.list(job)),
+        "select id, data from Job",
+        {"data": [1]},
+    ),
+    "a component's id is none": (lambda c, _, part: c.components.get(part), "from Component", {"id": None}),
+    "metadata are none": (
+        lambda c, _, part: c.components.delete(part),
+        "from Component",
+        {"metadata": [True]},
+    ),
+    "a size is a word": (lambda c, _, part: c.components.get(part.id), "from Component", {"size": "big"}),
+    "a link is true": (lambda c, _, part: c.components.url(part), "from ComponentLocation", {"url": True}),
+    "a location's id is none": (lambda c, *_: drained(c.locations.list()), "from Location", {"id": 5}),
+}
+"""What a server makes of an entity, where, and the call that asks for it."""
+
+
+@pytest.mark.parametrize("what", ANOTHER_SHAPE)
+async def test_entities_of_another_shape(client: Client[FtrackProvider], sandbox: Sandbox, what: str) -> None:
+    """An entity that is none, wherever it comes up, is an `InvalidResponse` that says where."""
+    job = await client.jobs.create("x", files=[File(b"data", name="a")])
+    (part,) = await client.components.list(job).collect()
+    call, contains, members = ANOTHER_SHAPE[what]
+    edits = {f"/0/data/0/{name}": value for name, value in members.items()}
+    sandbox.faults.add("edit", path="/api", contains=contains, set=edits)
+    with pytest.raises(InvalidResponse, match=r"answered 200 with an entity") as caught:
+        await call(client, job, part)
+    assert caught.value.provider == "ftrack"
+
+
+async def test_a_detail_of_another_shape(client: Client[FtrackProvider], sandbox: Sandbox) -> None:
+    """What the vendor's model cannot hold is told when it is read, by its place."""
+    job = await client.jobs.create("x")
+    sandbox.faults.add("edit", path="/api", remove=["/0/data/0/user/id"])
+    seen = await client.jobs.get(job)
+    assert seen.user == "sandbox"
+    with pytest.raises(InvalidResponse, match=r"required field missing @ \$\.user\.id"):
+        assert seen.details
+
+
+async def test_a_job_that_nobody_asked_for(client: Client[FtrackProvider], sandbox: Sandbox) -> None:
+    """A server that answers with another job than it was asked for has not told of ours."""
+    sandbox.faults.add("lost", path="/api", contains=CREATE, nth=1)
+    looking = '[{"action": "query", "expression": "select id, type'
+    sandbox.faults.add("edit", path="/api", contains=looking, set={"/0/data/0/id": "j-0"})
+    with pytest.raises(Conflict) as caught:
+        await client.jobs.create("x")
+    assert (caught.value.outcome, sandbox.faults.struck()) == (Outcome.UNKNOWN, 2)
+
+
 async def test_a_status_that_is_new(client: Client[FtrackProvider], sandbox: Sandbox) -> None:
     """A word that we do not know is kept, and found again."""
     job = await client.jobs.create("x")

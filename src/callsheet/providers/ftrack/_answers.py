@@ -67,7 +67,10 @@ class Results:
             raise answer.unreadable(f"{type(found).__name__} instead of a list of results")
         if len(found) != count:
             raise answer.unreadable(f"{len(found)} results to {count} operations")
-        self.items: list[Any] = spelt_out(found)
+        try:
+            self.items: list[Any] = spelt_out(found)
+        except TypeError as exc:  # what is to tell it apart from others is a list or a mapping
+            raise answer.unreadable("an entity whose type or key is no text") from exc
 
     def rows(self, index: int) -> list[dict[str, Any]]:
         """Return the entities that the query at that place found."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -81,35 +81,36 @@ class ComponentCalls(Provider):
                 found = await Uploads(server).store_new(file, id_, there, stack, progress)
                 if isinstance(found, Existing):
                     return _same(found, file.name, await file.measure(server.threads), key)
-                row = await self._made(file_operations(server, found), found.id, [found])
-                return _same(Existing(row, found.checksum), found.name, found.size, key)
+                made = await self._made(file_operations(server, found), found.id, [found])
+                return _same(Existing(made, found.checksum), found.name, found.size, key)
             size = await file.measure(server.threads)
-            if rows := (await server.find(there)).rows(0):
-                return _same(Existing(rows[0]), file.name, size, key)
+            if known := (await server.find(there)).read(0, _wire.component_of):
+                return _same(Existing(known[0]), file.name, size, key)
             frames = await store_frames(server, file, key, stack, progress)
-            row = await self._made(sequence_operations(server, file, id_, frames), id_, frames)
-            return _same(Existing(row), file.name, size, key)
+            made = await self._made(sequence_operations(server, file, id_, frames), id_, frames)
+            return _same(Existing(made), file.name, size, key)
 
-    async def _made(self, operations: Sequence[Operation], id_: str, stored: Sequence[Stored]) -> Row:
-        """Make the component of bytes that are stored, and return its row."""
+    async def _made(self, operations: Sequence[Operation], id_: str, stored: Sequence[Stored]) -> Component:
+        """Make the component of bytes that are stored, and return it."""
         there = _component(id_)
         try:
             results = await self._server.call([*operations, query(there)], name="create component")
-            rows = [row for row in results.rows(len(operations)) if row.keys() >= _NEEDED]
+            made: list[Component | None] = results.read(len(operations), _whole)
         except CallsheetError as error:
             # Perhaps it is there, by the same key elsewhere or by this call, whose answer was lost.
-            rows = await self._server.still(there, error)
-            if not rows and _is_final(error) and any(one.resumed for one in stored):
+            made = list(await self._server.still(there, _wire.component_of, error))
+            if not made and _is_final(error) and any(one.resumed for one in stored):
                 await self._forget(stored)
                 raise _Refused from error
-            if not rows:
+            if not made:
                 raise
         await self._forget(stored)
-        if not rows:
-            rows = (await self._server.find(there)).read(0, dict)
-        if not rows:
+        found = made[0] if made else None
+        if found is None:
+            found = next(iter((await self._server.find(there)).read(0, _wire.component_of)), None)
+        if found is None:
             raise NotFound(f"component {id_!r} is gone", provider=self.name)
-        return rows[0]
+        return found
 
     async def _forget(self, stored: Sequence[Stored]) -> None:
         for one in stored:
@@ -208,11 +209,12 @@ class ComponentCalls(Provider):
     async def _of_job(self, job_id: str, location_id: str | None) -> list[Component]:
         """Return the components of a job: inputs first, then by the time of their making."""
         jobs = await self._server.find(_job(job_id), _location(location_id or _wire.SERVER_LOCATION))
-        if not jobs.rows(0):
+        found_job = jobs.read(0, _inputs_of)
+        if not found_job:
             raise _no_job(job_id)
         if location_id is not None and not jobs.rows(1):
             raise _no_location(location_id)
-        inputs = _inputs_of(jobs.rows(0)[0])
+        inputs = found_job[0]
 
         def read(row: Row) -> Component:
             role = "input" if row["component_id"] in inputs else "output"
@@ -234,13 +236,14 @@ class ComponentCalls(Provider):
         order = ["job.created_at", "job_id"]
         links = Query("JobComponent", ["job_id", "job.data"], where=where, order_by=order, limit=1)
         results = await self._server.find(_component(component_id), links)
-        rows, jobs = results.rows(0), results.rows(1)
-        if not rows:
+        found = results.read(0, _wire.component_of)
+        if not found:
             raise _no_component(component_id)
+        jobs = results.read(1, lambda row: (row["job_id"], _inputs_of(row.get("job") or {})))
         if not jobs:
-            return results.read(0, _wire.component_of)[0]
-        role = "input" if component_id in _inputs_of(jobs[0].get("job") or {}) else "output"
-        return results.read(0, lambda row: _wire.component_of(row, job_id=jobs[0]["job_id"], role=role))[0]
+            return found[0]
+        job_id, inputs = jobs[0]
+        return attrs.evolve(found[0], job_id=job_id, role="input" if component_id in inputs else "output")
 
     async def members(self, component: Component) -> Sequence[Component] | None:
         """Return the members of a sequence, by number, or of a container; `None` for a plain file."""
@@ -248,8 +251,9 @@ class ComponentCalls(Provider):
         if not _wire.is_container(known.raw):
             return None
         wanted = Query("Component", _wire.COMPONENT, where=field("container_id").is_(known.id))
-        rows = await self._server.all(wanted, dict)
-        found = [(_wire.frame_number(row), _wire.member_of(row, known.raw)) for row in rows]
+        found = await self._server.all(
+            wanted, lambda row: (_wire.frame_number(row), _wire.member_of(row, known.raw))
+        )
         return [member for _, member in sorted(found, key=lambda pair: (pair[0], pair[1].name))]
 
     def read(
@@ -277,10 +281,10 @@ class ComponentCalls(Provider):
         Raises:
             NotFound: There is none of that id.
         """
-        rows = (await self._server.find(_component(component_id))).rows(0)
-        if not rows:
+        found = (await self._server.find(_component(component_id))).read(0, _wire.component_of)
+        if not found:
             raise _no_component(component_id)
-        await self._server.remove(await self._removing(rows), unless=_component(component_id))
+        await self._server.remove(await self._removing(found), unless=_component(component_id))
 
     async def _unlinking(self, job_id: str) -> list[Operation]:
         """Return what unties a job from its components, and removes those of callsheet's that only it has."""
@@ -293,15 +297,15 @@ class ComponentCalls(Provider):
                 id_ for id_, job in await self._linked(field("component_id").one_of(ids)) if job != job_id
             }
         links = [delete("JobComponent", [one.id, job_id]) for one in found]
-        return [*links, *await self._removing([one.raw for one in own if one.id not in elsewhere])]
+        return [*links, *await self._removing([one for one in own if one.id not in elsewhere])]
 
-    async def _removing(self, rows: Sequence[Any]) -> list[Operation]:
+    async def _removing(self, components: Sequence[Component]) -> list[Operation]:
         operations: list[Operation] = []
-        for row in rows:
-            if _wire.is_container(row):
-                wanted = Query("Component", ["id"], where=field("container_id").is_(row["id"]))
-                operations += [_delete(member) for member in await self._server.all(wanted, dict)]
-            operations.append(_delete(row))
+        for one in components:
+            if _wire.is_container(one.raw):
+                wanted = Query("Component", ["id"], where=field("container_id").is_(one.id))
+                operations += await self._server.all(wanted, _delete)
+            operations.append(_delete(one.raw))
         return operations
 
     # -- locations -------------------------------------------------------------------------------------------
@@ -333,6 +337,11 @@ class ComponentCalls(Provider):
         return found[0]
 
 
+def _whole(row: Row) -> Component | None:
+    """Return the component, if the server told all of it in the very request that made it."""
+    return _wire.component_of(row) if row.keys() >= _NEEDED else None
+
+
 class _Refused(Exception):
     """The server would not finish an upload that an earlier call began; it is forgotten now."""
 
@@ -342,7 +351,7 @@ def _is_final(error: CallsheetError) -> bool:
 
 
 def _same(found: Existing, name: str, size: int, key: str) -> Component:
-    component = _wire.component_of(found.row)
+    component = found.component
     differs = found.checksum is not None and component.checksum not in (None, found.checksum)
     if (component.name, component.size) != (name, size) or differs:
         raise Conflict(f"the idempotency key {key!r} was used with another file", provider="ftrack")
@@ -361,8 +370,8 @@ def _link(job_id: str, component_id: str) -> Operation:
     return create("JobComponent", {"component_id": component_id, "job_id": job_id})
 
 
-def _delete(row: Row) -> Operation:
-    return delete(row["__entity_type__"], row["id"])
+def _delete(row: Mapping[str, Any]) -> Operation:
+    return delete(row.get("__entity_type__", "Component"), row["id"])
 
 
 def _id_of(row: Row) -> str:

@@ -46,7 +46,10 @@ async def signed_link(server: Server, component: Component) -> str:
 
 def _link_of(row: dict[str, Any]) -> tuple[str, str | None]:
     url = row.get("url")
-    return row["location_id"], (url.get("value") if isinstance(url, dict) else url) or None
+    link = (url.get("value") if isinstance(url, dict) else url) or None
+    if not isinstance(link, str | None):
+        raise TypeError(f"a link that is no text: {link!r}")
+    return row["location_id"], link
 
 
 @asynccontextmanager

@@ -57,6 +57,9 @@ class Edit:
     record: Mapping[str, Any] = attrs.field(factory=dict)
 
 
+_Stood: TypeAlias = tuple[str, str | None]
+"""A job's status and data, as they stood."""
+
 Decide: TypeAlias = Callable[[Kept], Edit | None]
 """Says what to change of a job, if anything; raises if it must not be changed."""
 
@@ -66,7 +69,7 @@ class _Write:
     """What is to be written of a job, where its status and data are believed to be what they are there."""
 
     job: Job
-    seen: tuple[str, str | None]
+    seen: _Stood
     status: str
     text: str | None
 
@@ -159,13 +162,16 @@ class Revising(ComponentCalls):
         except CallsheetError as error:
             await self._blame_the_missing(ids, error)
             raise
-        there = {row["id"]: row for index in range(len(before)) for row in results.rows(index)}
+        there = dict(found for index in range(len(before)) for found in results.read(index, _stood))
         return jobs, [
-            self._replaced(write, there[write.job.id]) for write in writes if _differs(write, there)
+            self._replaced(write, stood)
+            for write in writes
+            if (stood := there.get(write.job.id)) is not None and _differs(write, stood)
         ]
 
-    def _replaced(self, write: _Write, row: Mapping[str, Any]) -> Kept:
-        return Kept.of(self._job_of({**write.job.raw, "status": row["status"], "data": row["data"]}))
+    def _replaced(self, write: _Write, stood: _Stood) -> Kept:
+        status, text = stood
+        return Kept.of(self._job_of({**write.job.raw, "status": status, "data": text}))
 
     async def _written(
         self, operations: Sequence[Operation], ids: Sequence[str], name: str
@@ -195,12 +201,13 @@ class Revising(ComponentCalls):
         if gone is not None:
             raise NotFound(f"there is no job {gone!r}", outcome=error.outcome, provider=self.name) from error
 
-    async def _there(self, ids: Iterable[str], error: CallsheetError) -> dict[str, Job]:
+    async def _there(self, ids: Collection[str], error: CallsheetError) -> dict[str, Job]:
         """Return those of the jobs that are there after an error; if that cannot be known, raise it."""
         try:
-            return {job.id: job for job in await self._jobs(ids)}
+            found = {job.id: job for job in await self._jobs(ids)}
         except CallsheetError as failed:
             raise in_doubt(error, failed) from None
+        return {id_: found[id_] for id_ in ids if id_ in found}
 
 
 def by_id(ids: Sequence[str]) -> Query:
@@ -216,9 +223,16 @@ def _batches(ids: Sequence[str]) -> list[Sequence[str]]:
     return [ids[start : start + PAGE] for start in range(0, len(ids), PAGE)]
 
 
-def _differs(write: _Write, there: Mapping[str, Mapping[str, Any]]) -> bool:
-    row = there.get(write.job.id)
-    if row is None or not row.keys() >= {"status", "data"}:
-        return False  # the server does not tell
+def _stood(row: Mapping[str, Any]) -> tuple[str, _Stood | None]:
+    """Return a job's id, with its status and data as they stood before a write, if the server tells."""
+    if not row.keys() >= {"status", "data"}:
+        return row["id"], None
+    status, text = row["status"], row["data"]
+    if not isinstance(status, str) or not isinstance(text, str | None):
+        raise TypeError("a status or data that is no text")
+    return row["id"], (status, text)
+
+
+def _differs(write: _Write, stood: _Stood) -> bool:
     # A server might look only after it has written.
-    return (row["status"], row["data"]) not in (write.seen, (write.status, write.text))
+    return stood not in (write.seen, (write.status, write.text))

@@ -186,13 +186,13 @@ class Server:
         try:
             await self.call(operations, name="delete")
         except CallsheetError as error:
-            if await self.still(unless, error):
+            if await self.still(unless, dict, error):
                 raise
 
-    async def still(self, wanted: Query, error: CallsheetError) -> list[Row]:
+    async def still(self, wanted: Query, read: Callable[[Row], T], error: CallsheetError) -> list[T]:
         """Return what is there after an error; if even that cannot be known, raise the error."""
         try:
-            return (await self.find(wanted)).rows(0)
+            return (await self.find(wanted)).read(0, read)
         except CallsheetError as failed:
             raise in_doubt(error, failed) from None
 

@@ -25,13 +25,14 @@ from callsheet._errors import (
 )
 from callsheet._files import CHUNK, File, Pieces
 from callsheet._http._messages import Answer, Body
+from callsheet._models import Component
 from callsheet._together import together
 from callsheet.abc import Progress
 from callsheet.providers.ftrack._journal import Journal, Session
 from callsheet.providers.ftrack._operations import Operation, query
 from callsheet.providers.ftrack._query import Query
 from callsheet.providers.ftrack._server import Server
-from callsheet.providers.ftrack._wire import SERVER_LOCATION
+from callsheet.providers.ftrack._wire import SERVER_LOCATION, component_of
 
 __all__ = ["WHOLE", "Existing", "Stored", "Uploads", "part_size_for"]
 
@@ -89,7 +90,7 @@ class Stored:
 class Existing:
     """A component that was there already, with the checksum of what was to be sent, if that was read."""
 
-    row: dict[str, Any]
+    component: Component
     checksum: str | None = None
 
 
@@ -107,8 +108,8 @@ class Uploads:
         size = await file.measure(self._threads)
         if size <= WHOLE:
             return await self._whole(file, size, id_, progress, there)
-        if rows := (await self._server.find(there)).rows(0):
-            return Existing(rows[0])
+        if found := (await self._server.find(there)).read(0, component_of):
+            return Existing(found[0])
         return await self.store(file, id_, stack, progress)
 
     async def store(self, file: File, id_: str, stack: AsyncExitStack, progress: Progress) -> Stored:
@@ -140,12 +141,12 @@ class Uploads:
         checksum = f"md5:{md5.hexdigest()}"
         asked = [] if there is None else [query(there)]
         results = await self._server.call([metadata, *asked], name="get_upload_metadata")
-        if asked and (rows := results.rows(1)):
-            return Existing(rows[0], checksum)
+        if asked and (found := results.read(1, component_of)):
+            return Existing(found[0], checksum)
         target = results.get(0, dict)
         try:
-            url, headers = target["url"], {name: str(value) for name, value in target["headers"].items()}
-        except (KeyError, AttributeError) as exc:
+            url, headers = _url(target["url"]), {name: str(text) for name, text in target["headers"].items()}
+        except (KeyError, TypeError, AttributeError) as exc:
             raise InvalidResponse(
                 "get_upload_metadata told no url and headers", path="$[0]", provider="ftrack"
             ) from exc
@@ -281,12 +282,18 @@ async def begin(server: Server, name: str, size: int, id_: str, part_size: int) 
     results = await server.call([_upload_metadata(id_, name, size, parts=parts)])
     found = results.get(0, dict)
     try:
-        urls = {entry["part_number"]: entry["signed_url"] for entry in found["urls"]}
+        urls = {entry["part_number"]: _url(entry["signed_url"]) for entry in found["urls"]}
         return Session(id_, found["upload_id"], part_size, [urls[number] for number in range(1, parts + 1)])
     except (KeyError, TypeError) as exc:
         raise InvalidResponse(
             f"get_upload_metadata told no links for {parts} parts", path="$[0]", provider="ftrack"
         ) from exc
+
+
+def _url(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a URL that is no text")
+    return value
 
 
 async def put(server: Server, url: str, body: Body, headers: dict[str, str], progress: Progress) -> Answer:

@@ -77,13 +77,13 @@ def job_of(row: Mapping[str, Any], *, tracker: str, zone: tzinfo, reader: Callab
     """Return the job of a row with the attributes of `JOB`."""
     data = decoded(row.get("data"))
     record = part(data)
-    status = row["status"]
+    status = _word(row["status"])
     ended = status in ENDED
     created = read_time(row.get("created_at"), zone)
     finished = _end(read_time(row.get("finished_at"), zone), _after(created, record.get("finished")))
     user = row.get("user")
     return Job(
-        id=row["id"],
+        id=_word(row["id"]),
         raw=row,
         reader=reader,
         tracker=tracker,
@@ -91,13 +91,13 @@ def job_of(row: Mapping[str, Any], *, tracker: str, zone: tzinfo, reader: Callab
         state=state_of(status, record),
         vendor_state=status,
         ended=ended,
-        type=row.get("type"),
+        type=_text(row.get("type")),
         priority=_number(record.get("priority"), 100),
         progress=_number(record.get("progress"), 1),
         message=_text(record.get("message")),
         description=_text(record.get("description")) or "",
         problem=_text(record.get("problem")),
-        user=None if user is None else user.get("username"),
+        user=None if user is None else _text(user.get("username")),
         source_id=_text(record.get("source")),
         created_at=created,
         started_at=_after(created, record.get("started")),
@@ -109,7 +109,8 @@ def job_of(row: Mapping[str, Any], *, tracker: str, zone: tzinfo, reader: Callab
 
 def name_of(row: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     """Return the job's name: callsheet's, else the description that ftrack shows, else the job's type."""
-    return _text(part(data).get("name")) or _text(data.get("description")) or row.get("type") or row["id"]
+    named = _text(part(data).get("name")) or _text(data.get("description")) or _text(row.get("type"))
+    return named or _word(row["id"])
 
 
 def _end(theirs: datetime | None, ours: datetime | None) -> datetime | None:
@@ -131,6 +132,13 @@ def _number(value: Any, most: float) -> Any:
     return value if type(value) in _NUMBERS and 0 <= value <= most else None
 
 
+def _word(value: Any) -> str:
+    """Return a text that nothing can do without."""
+    if type(value) is not str:
+        raise TypeError(f"{value!r} where a text belongs")
+    return value
+
+
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
@@ -146,11 +154,12 @@ def component_of(row: Mapping[str, Any], *, job_id: str | None = None, role: str
     """Return the component of a row with the attributes of `COMPONENT`."""
     note = note_of(row)
     places = [place.get("location_id") for place in row.get("component_locations") or ()]
+    id_ = _word(row["id"])
     return Component(
-        id=row["id"],
+        id=id_,
         raw=row,
         reader=read_component,
-        name=f"{row.get('name') or ''}{row.get('file_type') or ''}" or row["id"],
+        name=f"{row.get('name') or ''}{row.get('file_type') or ''}" or id_,
         size=None if row.get("size") is None else int(row["size"]),
         checksum=_text(note.get("checksum")),
         role=role,
@@ -218,8 +227,9 @@ def split_name(name: str) -> tuple[str, str]:
 
 def location_of(row: Mapping[str, Any]) -> Location:
     """Return the location of a row with the attributes of `LOCATION`; its kind is its part in ftrack."""
-    name = row.get("name") or row.get("label") or row["id"]
+    id_ = _word(row["id"])
+    name = _text(row.get("name")) or _text(row.get("label")) or id_
     built_in = _BUILT_IN.fullmatch(name)
     return Location(
-        id=row["id"], raw=row, reader=read_location, name=name, kind=built_in[1] if built_in else "custom"
+        id=id_, raw=row, reader=read_location, name=name, kind=built_in[1] if built_in else "custom"
     )

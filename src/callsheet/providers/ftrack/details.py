@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
-from cattrs import Converter
+from cattrs import BaseValidationError, Converter, transform_error
 from cattrs.gen import make_dict_structure_fn, override
 
+from callsheet._errors import InvalidResponse
 from callsheet._models import Component, Job, Location, Record
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "read_location",
     "read_time",
 ]
+
+T = TypeVar("T")
 
 
 @attrs.frozen(kw_only=True)
@@ -154,9 +157,13 @@ _converter.register_structure_hook(
 
 
 def read_job(job: Job, *, zone: tzinfo) -> FtrackJob:
-    """Return the job's record, typed, of a server whose times are in that zone."""
+    """Return the job's record, typed, of a server whose times are in that zone.
+
+    Raises:
+        InvalidResponse: A field holds nothing that can be read; the message names it. So the others.
+    """
     times = {name: read_time(job.raw.get(name), zone) for name in ("created_at", "finished_at")}
-    return _converter.structure(_said(job) | times, FtrackJob)
+    return _structured(_said(job) | times, FtrackJob)
 
 
 def _said(record: Record) -> dict[str, Any]:
@@ -166,9 +173,16 @@ def _said(record: Record) -> dict[str, Any]:
 
 def read_component(component: Component) -> FtrackComponent:
     """Return the component's record, typed."""
-    return _converter.structure(_said(component), FtrackComponent)
+    return _structured(_said(component), FtrackComponent)
 
 
 def read_location(location: Location) -> FtrackLocation:
     """Return the location's record, typed."""
-    return _converter.structure(_said(location), FtrackLocation)
+    return _structured(_said(location), FtrackLocation)
+
+
+def _structured(said: Mapping[str, Any], kind: type[T]) -> T:
+    try:
+        return _converter.structure(said, kind)
+    except BaseValidationError as exc:
+        raise InvalidResponse("; ".join(transform_error(exc)), provider="ftrack") from exc
