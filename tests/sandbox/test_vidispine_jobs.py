@@ -121,10 +121,10 @@ def test_parameters_stand_in_the_path_and_in_the_query(archive: Archive) -> None
 def test_a_server_may_look_in_one_place(
     archive: Archive, callsheet_sandbox: Sandbox, where: str, hits: tuple[int, int]
 ) -> None:
-    """A server may know some parameters only where its version has them, and ignores them elsewhere."""
+    """A server may know some of a listing's parameters only where its version has them."""
+    callsheet_sandbox.configure("vidispine", parameters=where)
     for kind in ("STUDIO_RENDER", "STUDIO_COMP", "STUDIO_PUBLISH"):
         archive.make(kind)
-    callsheet_sandbox.configure("vidispine", parameters=where)
     found = archive.get("/job;type=STUDIO_COMP")["hits"], archive.get("/job?type=STUDIO_COMP")["hits"]
     assert found == hits
 

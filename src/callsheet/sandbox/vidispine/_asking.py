@@ -55,20 +55,20 @@ class Target:
         return words
 
 
-def merged(target: Target, query: bytes, *, where: str, path: str) -> Words:
+def merged(target: Target, query: bytes, *, where: str, listing: bool) -> Words:
     """Return the words of both places; of those that exclude each other, the query's come last.
 
     Args:
         target: The path that was asked for.
         query: As it came.
-        where: `both`, or `matrix` or `query` for a server that looks for some of `/job`'s only there.
-        path: Without the server's base path.
+        where: `both`; or `matrix` or `query`, for a server that reads some words of a listing only there.
+        listing: Jobs are listed.
     """
     words = target.words
     asked: Words = {}
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         asked.setdefault(name, []).append(value)
-    if path == "/job" and where == "matrix":
+    if listing and where == "matrix":
         asked = {name: values for name, values in asked.items() if name not in MATRIX}
     if where == "query":
         words = {}

@@ -95,7 +95,8 @@ class Door:
         login = self._part.users.authenticate(*credentials(request)) if self._guarded else "admin"
         user = self._acting(login, request.headers.get("runas"))
         path = target.path.removeprefix(scope["root_path"])
-        words = merged(target, scope["query_string"], where=self._part.parameters, path=path)
+        listing = path == "/job" and request.method == "GET"
+        words = merged(target, scope["query_string"], where=self._part.parameters, listing=listing)
         self._part.log.append(entry(request, login, path, target.matrix, stamp(self._part.now())))
         await self._router({**scope, "path": target.path, ASKED: Asked(target, words, user)}, receive, send)
 
