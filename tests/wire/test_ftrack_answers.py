@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -126,6 +127,23 @@ def test_the_place_of_an_unreadable_entity() -> None:
     with pytest.raises(InvalidResponse, match="id") as caught:
         results.read(1, lambda row: row["id"])
     assert caught.value.path == "$[1].data[2]"
+
+
+def test_a_moment_beyond_the_calendar() -> None:
+    """What no calendar can hold cannot be read either."""
+
+    def late(_: Any) -> datetime:
+        return datetime.max + timedelta(days=1)
+
+    with pytest.raises(InvalidResponse, match="out of range"):
+        Results(answer([{"data": [{}]}]), 1).read(0, late)
+
+
+@pytest.mark.parametrize("entity", [{"__entity_type__": []}, {"__entity_type__": "Job", "id": {}}])
+def test_an_entity_without_a_key(entity: Any) -> None:
+    """An entity that cannot be told apart from others makes an answer of no use."""
+    with pytest.raises(InvalidResponse, match="an entity whose type or key is no text"):
+        Results(answer([{"data": [entity]}]), 1)
 
 
 @pytest.mark.parametrize(

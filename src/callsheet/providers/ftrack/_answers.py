@@ -102,7 +102,7 @@ class Results:
         try:
             for row in self.rows(index):
                 made.append(read(row))  # noqa: PERF401 - the error needs to know how far it came
-        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as exc:
             path = f"$[{index}].data[{len(made)}]"
             raise self._answer.unreadable(f"an entity that cannot be read ({exc!r})", path=path) from exc
         return made
