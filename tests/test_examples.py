@@ -28,7 +28,8 @@ from support.s3store import Store
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
-pytestmark = pytest.mark.anyio
+# An example is a process of its own, which takes its time to start on a busy machine.
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
 
 def run(example: str, *arguments: object, folder: Path, warns: bool = False) -> str:

@@ -26,6 +26,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USER", "jane")
 
 
+@pytest.mark.timeout(180)  # each command is a process
 def test_the_commands_of_the_page_work(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Typed one after the other, all commands of the page succeed, and say nothing of trouble."""
     script = "".join(match[2] for match in BLOCK.finditer(PAGE) if not match[1])

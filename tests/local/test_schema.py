@@ -175,6 +175,7 @@ async def test_database_whose_making_was_killed_is_completed(directory: Path) ->
         assert await provider.get_jobs([job.id]) == [job]
 
 
+@pytest.mark.timeout(180)  # each has the database library to load
 async def test_many_processes_make_one_tracker(directory: Path, worker: Worker) -> None:
     """When eight processes open the same new directory at once, each finds the same database."""
     processes = [worker("create", directory, f"key {number}") for number in range(8)]
