@@ -106,7 +106,8 @@ class Listing(Generic[T]):
 
     `async for` fetches when its buffer is empty, and holds nothing open between two items, so it may be left
     at any time and gone on with later. Inside `async with`, the next page is fetched while you work on this
-    one. A listing is read once; ask for a new one to start over.
+    one. A listing is read once; ask for a new one to start over. If several tasks read it, each item goes to
+    one of them.
     """
 
     def __init__(self, query: Query[T], *, cursor: str | None = None) -> None:
@@ -116,6 +117,7 @@ class Listing(Generic[T]):
         self._next = self._begun
         self._more = True
         self._buffer: deque[T] = deque()
+        self._fetching = anyio.Lock(fast_acquire=True)
         self._tasks: TaskGroup | None = None
         self._ahead: MemoryObjectReceiveStream[Slice[T] | Exception] | None = None
 
@@ -132,7 +134,9 @@ class Listing(Generic[T]):
         while not self._buffer:
             if not self._more:
                 raise StopAsyncIteration
-            self._buffer.extend(await self._fetch())
+            async with self._fetching:
+                if self._more and not self._buffer:
+                    self._buffer.extend(await self._fetch())
         item = self._buffer.popleft()
         self._handed.append(item)
         return item
@@ -166,8 +170,11 @@ class Listing(Generic[T]):
 
     async def next_page(self) -> Page[T]:
         """Return what is left of the page at hand, else the next page."""
-        items: Sequence[T] = list(self._buffer) if self._buffer else await self._fetch()
-        self._buffer.clear()
+        async with self._fetching:
+            items: Sequence[T] = list(self._buffer)
+            if self._more and not items:
+                items = await self._fetch()
+            self._buffer.clear()
         self._handed.extend(items)
         if not self._more:
             return Page(items)

@@ -7,9 +7,11 @@ import json
 import random
 import sys
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from callsheet import (
@@ -478,6 +480,34 @@ async def test_two_listings_at_once(rig: Rig, client: Client[Any], jobs: list[Jo
     one, other = client.jobs.list(page_size=3), client.jobs.list(page_size=4)
     found = [(job, await anext(other)) async for job in one]
     assert found == [(job, job) for job in jobs[::-1]]
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+async def test_several_tasks_read_one_listing(
+    rig: Rig, client: Client[Any], jobs: list[Job], *, ahead: bool
+) -> None:
+    """Each item, and each page, goes to one of the tasks that read, and none to two of them."""
+    for read_pages in (False, True):
+        found: list[Job] = []
+        listing = client.jobs.list(page_size=4)
+
+        async def take(listing: Listing[Job] = listing, found: list[Job] = found) -> None:
+            async for job in listing:
+                found.append(job)
+                await anyio.lowlevel.checkpoint()
+
+        async def take_pages(listing: Listing[Job] = listing, found: list[Job] = found) -> None:
+            async for page in listing.pages():
+                found.extend(page.items)
+                await anyio.lowlevel.checkpoint()
+
+        async with AsyncExitStack() as stack:
+            if ahead:
+                await stack.enter_async_context(listing)
+            async with anyio.create_task_group() as tasks:
+                for _ in range(3):
+                    tasks.start_soon(take_pages if read_pages else take)
+        assert sorted(found, key=jobs.index) == jobs
 
 
 async def test_bad_numbers(rig: Rig, client: Client[Any]) -> None:
