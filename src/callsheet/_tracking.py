@@ -66,6 +66,7 @@ class Tracked:
         self._claim = claim
         self._attach = attach
         self._has_ended = False
+        self._is_over = False
         self._setting: JobState | Unset = UNSET
         self._pending = JobChanges()
         self._overtaken: set[str] = set()
@@ -101,11 +102,13 @@ class Tracked:
     async def update(self, **changes: Any) -> Job:
         """Change the job, as `jobs.update` does; an ended state set here stands when the block ends.
 
+        After the block it is changed, too.
+
         Raises:
             LeaseLost: The job is another worker's by now.
         """
         checked = _checks.job_changes(changes)
-        if self._has_ended and checked.state is UNSET:
+        if self._is_over or (self._has_ended and checked.state is UNSET):
             # The lease went back with the end; what is told afterwards needs none.
             (self.job,) = await self._provider.update_jobs([self.job.id], checked)
             return self.job
@@ -224,6 +227,8 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
         try:
             await self._finish(None if ours else error)
         finally:
+            # Who has lost the job writes nothing more.
+            self._tracked._is_over = not isinstance(self._stopped, LeaseLost)
             self._span.set("callsheet.state", self._tracked.job.state.value)
             failure = self._stopped if ours else error
             self._spans.__exit__(type(failure) if failure else None, failure, None)

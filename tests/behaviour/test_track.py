@@ -848,6 +848,19 @@ async def test_words_after_the_end(rig: Rig, client: Client[Any]) -> None:
     assert (job.state, job.message, job.problem) == (JobState.FAILED, "disk full", "no room")
 
 
+@needs("track", "update(message=)", "update(state=)")
+async def test_words_after_the_block(rig: Rig, client: Client[Any]) -> None:
+    """What is told when the block has been left is written as by anybody else, not dropped."""
+    async with client.jobs.track("render") as tracked:
+        pass
+    told = await tracked.update(message="copied to tape", description="tape 7")
+    assert (told.state, told.message, told.description) == (JobState.DONE, "copied to tape", "tape 7")
+    assert await client.jobs.get(tracked.job) == told == tracked.job
+    again = await tracked.update(state=JobState.RUNNING)
+    assert again.state is JobState.RUNNING
+    assert await client.jobs.get(tracked.job) == again
+
+
 @needs("track", "update(progress=)", "update(message=)")
 async def test_a_report_outlives_an_update_that_failed(
     rig: Rig, client: Client[Any], monkeypatch: pytest.MonkeyPatch
