@@ -180,6 +180,10 @@ class Pool(httpx.AsyncBaseTransport):
 
     async def _reap(self, stopped: anyio.Event) -> None:
         """Close each idle connection when its time has come, traffic or not."""
+        # When this begins, one has just become idle. It may be in use again at once, and idle soon thereafter:
+        # for each request of such a row to begin and end a task would cost more than to sleep through it.
+        with anyio.move_on_after(self._options.idle):
+            await stopped.wait()
         while (oldest := self._oldest()) is not None and not stopped.is_set():
             left = oldest.idle_since + self._options.idle - time.monotonic()
             if left > 0:
