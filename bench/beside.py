@@ -16,11 +16,14 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import attrs
 
-from callsheet.sandbox import Sandbox
+if TYPE_CHECKING:
+    from callsheet.sandbox import Sandbox
+
 
 __all__ = ["Beside", "Row"]
 
@@ -113,6 +116,9 @@ class Beside:
 
     def figures(self, row: str, latency: int, rounds: int, folder: Path) -> dict[str, list[dict[str, float]]]:
         """Return what each client took for a row, round by round."""
+        # Only here: the process that takes our figures shall have no more in its memory than a client has.
+        from callsheet.sandbox import Sandbox
+
         commands = {
             name: command
             for name, command in self.commands().items()

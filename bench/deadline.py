@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.beside import Beside, Row
 from bench.deadline_beside import FARM, JOBS, QUEUE, WATCHED
@@ -16,7 +17,9 @@ from bench.meter import Meter
 
 from callsheet import Client
 from callsheet.providers.deadline import DeadlineProvider
-from callsheet.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from callsheet.sandbox import Sandbox
 
 THOUSANDS = 5_000
 INSTANT = 20

@@ -6,6 +6,7 @@ python -m bench.ftrack [--rounds 3] [listing] [hundreds] [creating] [attaching] 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 from bench.beside import Beside, Row
@@ -14,7 +15,9 @@ from bench.meter import Meter
 
 from callsheet import Client, NewJob
 from callsheet.providers.ftrack import FtrackProvider
-from callsheet.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from callsheet.sandbox import Sandbox
 
 ROWS = {
     "listing": Row(title=f"listing {10 * JOBS:,} jobs", goals={("CPU s", 0): 1 / 8, ("CPU s", 25): 1 / 8}),

@@ -6,6 +6,7 @@ python -m bench.vidispine [--rounds 3] [--latency 0 25] [ROW...]
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.beside import Beside, Row
 from bench.meter import Meter
@@ -13,7 +14,9 @@ from bench.vidispine_beside import JOBS
 
 from callsheet import Client, NewJob
 from callsheet.providers.vidispine import VidispineProvider
-from callsheet.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from callsheet.sandbox import Sandbox
 
 CPU = {("CPU s", 0): 1 / 8, ("CPU s", 25): 1 / 8}
 
