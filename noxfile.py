@@ -5,6 +5,7 @@ Tests, examples and docs use the built wheel, never the source tree.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from pathlib import Path
@@ -64,6 +65,21 @@ def full(session: nox.Session) -> None:
         *session.posargs,
         env=env | {"CALLSHEET_FULL": "1"},
     )
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """Run the tests with the oldest releases of the dependencies that are allowed."""
+    install_wheel(session, "test")
+    project = PROJECT["project"]
+    required = itertools.chain(project["dependencies"], *project["optional-dependencies"].values())
+    oldest = {line.replace(">=", "==") for line in required if not line.startswith("callsheet")}
+    session.install("-q", *sorted(oldest))
+    env = vendors(session, *CLIENTS)
+    # These hold Deadline Cloud to what the newest botocore knows of it.
+    newest = "(test_deadline_models and (every_field or every_word)) or (any_name and deadline)"
+    selected = ("-k", f"not ({newest})", *session.posargs)
+    session.run("python", "-m", "pytest", *WORKERS, *selected, env=env)
 
 
 @nox.session
