@@ -124,8 +124,19 @@ async def test_trouble_while_outputs_are_brought_back(
     assert found == OUTPUTS
     store.strike("HEAD", slow_down)
     (empty,) = [one for one in await client.components.list(job).collect() if one.name == "empty.exr"]
-    assert "X-Amz-Signature=" in await client.components.url(empty)
+    assert "X-Amz-Expires=77&" in await client.components.url(empty, expires=77)
     assert len(sandbox.requests("*/user-roles")) == (2 if trouble == "keys" else 1)
+
+
+async def test_whose_the_bucket_must_be(
+    client: Deadline, sandbox: Sandbox, server: FaultServer, show: Path
+) -> None:
+    """Each request is signed with the queue's role, and says whose bucket it must be."""
+    await client.components.list(await make(client, show)).collect()
+    keys = {re.search(r"Credential=(\w+)/", one.headers["authorization"]) for one in server.requests}
+    assert {key and key[1][:4] for key in keys} == {"ASIA"}
+    owners = {one.headers.get("x-amz-expected-bucket-owner") for one in server.requests}
+    assert owners == {"123456789012"}
 
 
 @pytest.mark.parametrize(("strike", "kind"), [(slow_down, RateLimited), (lose_answer, TransportError)])
