@@ -331,10 +331,10 @@ async def test_upload_cancelled_at_any_step_leaves_nothing_half_done(
                     scope.cancel()
 
                 tasks.start_soon(upload)
-                # Later each time, until it is too late.
+                # Later each time, until it is too late; by a part of the whole, which takes long on a slow disk.
                 for _ in range(steps):
                     await checkpoint()
-                await anyio.sleep(steps / 5000)
+                await anyio.sleep(0.0002 * 1.1**steps)
                 scope.cancel()
         if ended:
             break
