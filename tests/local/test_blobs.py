@@ -331,7 +331,7 @@ async def test_upload_cancelled_at_any_step_leaves_nothing_half_done(
                     scope.cancel()
 
                 tasks.start_soon(upload)
-                # Later each time, until it is too late; by a part of the whole, which takes long on a slow disk.
+                # Later each time, until it is too late: by a tenth, as some disks are slow.
                 for _ in range(steps):
                     await checkpoint()
                 await anyio.sleep(0.0002 * 1.1**steps)
