@@ -298,7 +298,7 @@ async def test_an_import_whose_job_is_listed_late(
     sandbox.faults.clear()
     sandbox.forget_requests()
     sandbox.faults.add("answer", path="/API/job*", method="GET", times=looks, body={"hits": 0})
-    with mock.patch.object(_once, "SETTLING", 3):
+    with mock.patch.object(_once, "SETTLING", 2):
         job = await client.jobs.create("x", files=[big], idempotency_key="k")
     assert indices(sandbox, RAW) == again
     assert await only(client) == job

@@ -76,6 +76,17 @@ async def test_jobs_of_one_moment(client: Vidispine, sandbox: Sandbox) -> None:
     assert len({job.created_at for job in first + rest}) == 1
 
 
+async def test_jobs_of_one_moment_that_go(client: Vidispine, sandbox: Sandbox) -> None:
+    """Where jobs that were listed are gone, those of the same moment behind them are listed all the same."""
+    sandbox.clock.freeze()
+    made = make(sandbox, 12)
+    listing = client.jobs.list(page_size=4)
+    first = await listing.collect(limit=4)
+    sandbox.act("vidispine", "jobs", ids=[job.id for job in first], vanish=True)
+    rest = await client.jobs.list(page_size=4, cursor=listing.cursor).collect()
+    assert [job.id for job in first + rest] == made[::-1]
+
+
 async def test_a_server_that_lists_fewer_than_asked_for(client: Vidispine, sandbox: Sandbox) -> None:
     """More jobs of one moment than a server lists at a time are an error, and not lost."""
     sandbox.clock.freeze()

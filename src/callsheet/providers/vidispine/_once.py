@@ -19,8 +19,8 @@ __all__ = ["looked_for", "made_job", "once", "settled"]
 
 T = TypeVar("T")
 
-SETTLING = 5
-"""Looks for what a cut off request has made, each after twice the time of the last, 0.05 s at first."""
+SETTLING = 4
+"""Waits for what a cut off request may have made, each twice as long as the last, from 0.05 s on."""
 
 PAGE = 100
 """Jobs that are looked through at a time for the one that a key has made."""
@@ -71,7 +71,7 @@ async def settled(look: Callable[[], Awaitable[T | None]]) -> T | None:
         if (found := await look()) is not None:
             return found
         await anyio.sleep(0.05 * 2**attempt)
-    return None
+    return await look()
 
 
 async def _looked(find: Callable[[], Awaitable[T | None]], error: CallsheetError) -> T | None:
