@@ -101,8 +101,9 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation; a warning is an error."""
-    install_wheel(session, "docs")
+    """Build the documentation, where a warning is an error, and run the commands of its pages."""
+    install_wheel(session, "docs", "test")
+    session.run("python", "-m", "pytest", "-q", "tests/cli/test_page.py")
     session.run("sphinx-build", "-q", "-E", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
 
 
