@@ -1,4 +1,4 @@
-"""Names of frames that are copied: which pattern gives them back."""
+"""What a mirror goes by: its key, and which pattern gives back the names of frames that are copied."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from hypothesis import strategies as st
 
 from callsheet import FrameSequence
 from callsheet._copying import pattern_of
+from callsheet._mirroring import mirror_key
+
+
+def test_a_mirror_is_of_one_job_of_one_tracker() -> None:
+    """Jobs of one id on two trackers have two mirrors; another version of callsheet finds the same ones."""
+    one, other = "vidispine+https://one", "vidispine+https://two"
+    assert mirror_key(one, "VX-1") == "fe2ee348-938b-5bbe-9781-546c8b4a10d9"
+    assert mirror_key(other, "VX-1") == "1b94468a-802b-5d4c-b190-7861bc400ac6"
+    assert mirror_key(one, "VX-2") == "d26b49af-8a65-5148-99de-d43b376e89b1"
 
 
 @pytest.mark.parametrize(

@@ -431,6 +431,20 @@ async def test_problem_tells_what_the_tasks_said_last(client: Deadline, sandbox:
     assert await client.jobs.problem(job) == "1 of 3 tasks failed\nRender(Frame=1): exit code 3: no licence"
 
 
+async def test_problem_of_many_tasks(client: Deadline, sandbox: Sandbox) -> None:
+    """Of many tasks that failed, in several steps, the first ten are told."""
+    (frames,) = FRAMES["steps"]
+    steps = [{**frames, "name": f"Step {number}"} for number in range(4)]
+    job = await client.jobs.create("x", template={**FRAMES, "steps": steps})
+    for step in await client.provider.steps(job):
+        tasks = await client.provider.tasks(job, step.step_id)
+        await client.provider.update_tasks(job, [(step.step_id, one.task_id) for one in tasks], "FAILED")
+    told = [f"Step {number}(Frame={frame})" for number in range(4) for frame in (1, 2, 3)]
+    problem = await client.jobs.problem(job)
+    assert problem is not None
+    assert problem.splitlines() == ["12 of 12 tasks failed", *told[:10]]
+
+
 @pytest.mark.parametrize(
     ("members", "problem"),
     [
