@@ -42,7 +42,8 @@ async def create(request: Request) -> JSONResponse:
     """Start a job in the background and answer at once, with a link to it."""
     client: Client[Any] = request.state.client
     work: TaskGroup = request.state.work
-    name = json.loads(await request.body()).get("name")
+    body = json.loads(await request.body())
+    name = body.get("name") if isinstance(body, dict) else body
     job = await client.jobs.create(name, idempotency_key=request.headers.get("Idempotency-Key"))
     if job.state is JobState.QUEUED:  # a request that is repeated finds its job under way, or done
         work.start_soon(publish, client, job)

@@ -274,7 +274,7 @@ async def test_service_awaits_the_client(tmp_path: Path, monkeypatch: pytest.Mon
             missing = await http.get("/jobs/nope")
             nonsense = await http.get("/jobs", params={"state": "gone"})
             damaged = await http.get("/jobs", params={"cursor": "x"})
-            garbled = await http.post("/jobs", content=b"not JSON")
+            garbled = [await http.post("/jobs", content=body) for body in (b"not JSON", b"[1]", b"{}")]
             repeated = [
                 await http.post("/jobs", json={"name": "Publish"}, headers={"Idempotency-Key": key})
                 for key in ("k1", "k2", "k2")
@@ -288,7 +288,10 @@ async def test_service_awaits_the_client(tmp_path: Path, monkeypatch: pytest.Mon
     assert listed.json() == {"jobs": [done], "cursor": None}
     assert [answer.status_code for answer in (missing, nonsense, damaged)] == [404, 400, 400]
     assert "'gone' is not a state" in nonsense.json()["error"]
-    assert garbled.status_code == 400
+    assert [answer.status_code for answer in garbled] == [400, 400, 400]
+    assert [answer.json()["error"] for answer in garbled[1:]] == [
+        f"name must be a text, not {kind}" for kind in ("list", "NoneType")
+    ]
     assert [answer.status_code for answer in repeated] == [202, 202, 202]
     assert repeated[0].json() == done
     assert second.json() == done | {"id": repeated[2].json()["id"]}
