@@ -42,8 +42,8 @@ async def create(request: Request) -> JSONResponse:
     """Start a job in the background and answer at once, with a link to it."""
     client: Client[Any] = request.state.client
     work: TaskGroup = request.state.work
-    body = json.loads(await request.body())
-    name = body.get("name") if isinstance(body, dict) else body
+    body: Any = json.loads(await request.body())
+    name: Any = body.get("name") if isinstance(body, dict) else body  # the client says what is no name
     job = await client.jobs.create(name, idempotency_key=request.headers.get("Idempotency-Key"))
     if job.state is JobState.QUEUED:  # a request that is repeated finds its job under way, or done
         work.start_soon(publish, client, job)
