@@ -196,6 +196,7 @@ async def test_tokens_are_renewed_once_for_all(sandbox: Sandbox) -> None:
         assert kinds == {"token"}
     async with Client(provider) as client:  # again, with a token of its own
         assert await client.jobs.count() == 1
+        assert len(sandbox.requests("/API/token")) == 2
 
 
 async def test_tokens_that_cannot_be_had(sandbox: Sandbox) -> None:
