@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
@@ -11,8 +13,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from callsheet import Component, Job, JobState, Location
+from callsheet import Component, InvalidResponse, Job, JobState, Location
+from callsheet._http._messages import Answer
+from callsheet._http._urls import Url
 from callsheet.providers.ftrack import (
     FtrackComponent,
     FtrackComponentLocation,
@@ -20,7 +26,7 @@ from callsheet.providers.ftrack import (
     FtrackLocation,
     FtrackUser,
 )
-from callsheet.providers.ftrack._answers import spelt_out
+from callsheet.providers.ftrack._answers import Results, spelt_out
 from callsheet.providers.ftrack._wire import (
     SERVER_LOCATION,
     component_of,
@@ -346,3 +352,56 @@ def test_records_travel() -> None:
     for record in (job(rows("jobs")[0], ZoneInfo("Europe/Paris")), component_of(rows("components")[0])):
         copy = pickle.loads(pickle.dumps(record))
         assert (copy, copy.raw, copy.details) == (record, record.raw, record.details)
+
+
+# -- anything at all -----------------------------------------------------------------------------------------
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+READERS: dict[str, Callable[[dict[str, Any]], Any]] = {"jobs": job, "components": component_of}
+
+
+def places(node: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield every place in a document: what holds it, and its key or index there."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        yield node, key
+        if isinstance(value, dict | list):
+            yield from places(value)
+
+
+@st.composite
+def spoilt(draw: st.DrawFn, sample: str) -> bytes:
+    """Make of a sample what a broken, or a much newer, server might send."""
+    body = json.loads((SAMPLES / f"{sample}.json").read_text())
+    for _ in range(draw(st.integers(1, 3))):
+        holder, key = draw(st.sampled_from(list(places(body))))
+        what = draw(st.sampled_from(["drop", "put", "put in data"]))
+        if what == "drop":
+            del holder[key]
+        elif what == "put":
+            holder[key] = draw(ANYTHING)
+        else:
+            holder[key] = json.dumps({"callsheet": draw(ANYTHING), "description": draw(ANYTHING)})
+        if not body:
+            break
+    return json.dumps(body).encode()
+
+
+@pytest.mark.parametrize("sample", READERS)
+@given(data=st.data())
+def test_whatever_comes_is_read_or_refused(sample: str, data: st.DataObject) -> None:
+    """From any answer come models whose fields are what they say, or an `InvalidResponse`: nothing else."""
+    url = Url.parse("https://studio.example/api")
+    body = data.draw(spoilt(sample))
+    answer = Answer(method="POST", url=url, status=200, headers={}, body=body, provider="ftrack")
+    with suppress(InvalidResponse):
+        found = Results(answer, 1).read(0, READERS[sample])
+        for one in found:
+            assert isinstance(one.id, str)
+            assert isinstance(one.name, str)
+            assert isinstance(getattr(one, "vendor_state", ""), str)
+            assert isinstance(getattr(one, "user", None), str | None)
+            assert isinstance(one.details, FtrackJob | FtrackComponent)
