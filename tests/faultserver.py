@@ -25,7 +25,7 @@ import struct
 import termios
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -44,6 +44,7 @@ __all__ = [
     "answer",
     "chunked",
     "in_turn",
+    "nobody",
     "once",
 ]
 
@@ -316,6 +317,14 @@ class FaultServer:
     def _shut(connection: socket.socket) -> None:
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def nobody() -> Iterator[str]:
+    """Hold a port at which nobody listens, so that nobody else comes to; yield its URL."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
 
 
 def answer(

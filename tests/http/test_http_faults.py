@@ -16,7 +16,7 @@ from callsheet import _errors as errors
 from callsheet._errors import Outcome
 from callsheet._http._messages import Answer
 from callsheet._http._retry import Retry
-from faultserver import FaultServer, Line, always, answer, chunked, in_turn, once
+from faultserver import FaultServer, Line, always, answer, chunked, in_turn, nobody, once
 from support.clocks import Clock
 from support.roads import Road, until
 
@@ -47,11 +47,10 @@ async def test_a_whole_answer(road: Road) -> None:
 
 async def test_nobody_listens(road: Road) -> None:
     """A refused connection is tried again, then is a TransportError with nothing done, even for a create."""
-    with FaultServer(always(FINE)) as server:
-        url = server.url
-    async with road(url) as http:
-        with pytest.raises(errors.TransportError, match="no connection: Connection refused") as caught:
-            await http.send("POST", "/create", body=b"{}")
+    with nobody() as url:
+        async with road(url) as http:
+            with pytest.raises(errors.TransportError, match="no connection: Connection refused") as caught:
+                await http.send("POST", "/create", body=b"{}")
     assert (caught.value.outcome, caught.value.provider) == (Outcome.NOT_DONE, "test")
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from callsheet._http._options import HttpOptions
 from callsheet._http._pool import Pool
-from faultserver import Authority, FaultServer, Line, Play, always, answer, chunked, in_turn, once
+from faultserver import Authority, FaultServer, Line, Play, always, answer, chunked, in_turn, nobody, once
 from support.clocks import Clock
 from support.roads import until
 
@@ -232,10 +232,8 @@ async def test_faults_are_httpx_exceptions_and_free_the_slot(
 
 async def test_nobody_listens() -> None:
     """A refused connection is a ConnectError and frees the slot."""
-    with FaultServer(always(OK)) as server:
-        url = server.url
     pool = Pool(HttpOptions(connections=1))
-    with pytest.raises(httpx.ConnectError):
+    with nobody() as url, pytest.raises(httpx.ConnectError):
         await fetch(pool, url)
     assert (pool.busy, pool.idle) == (0, 0)
     await pool.aclose()
