@@ -61,6 +61,7 @@ def test_settings_that_are_unusable(settings: dict[str, Any], named: str) -> Non
 @pytest.mark.parametrize(
     ("server", "tracker"),
     [
+        ("HTTPS://Vidispine.Example:443/API", "vidispine+https://vidispine.example"),
         ("https://vidispine.example", "vidispine+https://vidispine.example"),
         ("https://vidispine.example/API", "vidispine+https://vidispine.example"),
         ("https://vidispine.example/api/", "vidispine+https://vidispine.example"),

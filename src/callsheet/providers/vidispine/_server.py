@@ -93,19 +93,19 @@ class Server:
         options: HttpOptions,
         parameters: Parameters,
     ) -> None:
-        self.url = re.sub(r"/API$", "", url.rstrip("/"), flags=re.IGNORECASE)
-        self.tracker = f"vidispine+{self.url}"
         self.parameters: Parameters = parameters
         self._basic = Basic(user, password) if user and password is not None else None
         self._login = _login(self._basic, token, self._token if tokens else None)
         self.http = Http(
-            self.url,
+            re.sub(r"/API$", "", url.rstrip("/"), flags=re.IGNORECASE),
             provider="vidispine",
             options=options,
             auth=self._login,
             check=error_of,
             ok_is_done=False,
         )
+        self.url = self.http.server
+        self.tracker = f"vidispine+{self.url}"
         self.run_as: str | None = None
         self._root = self
         self._user = user or ""
