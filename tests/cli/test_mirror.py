@@ -112,6 +112,7 @@ def test_files_that_cannot_be_copied(cli: Cli, job: str) -> None:
     assert len(shown["components"]) == 59
 
 
+@pytest.mark.timeout(180)  # commands that copy 60 files each
 def test_killed_half_way(cli: Cli, run: Run, sandbox: Sandbox, job: str, outputs: dict[str, bytes]) -> None:
     """Left while the job goes on, killed while it copies, it goes on: one job, its end, each file once."""
     into = ["--into", "ftrack:"]

@@ -238,6 +238,7 @@ def test_its_fixtures_are_for_one_test(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["callsheet_sandbox(2,): name the settings: jobs=, latency=, seed="])
 
 
+@pytest.mark.timeout(180)  # a run of tests within a test
 def test_the_example_passes(pytester: pytest.Pytester) -> None:
     """The example's tests, copied into a folder of their own, pass without any set-up."""
     pytester.path.joinpath(EXAMPLE.name).write_bytes(EXAMPLE.read_bytes())
