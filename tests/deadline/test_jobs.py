@@ -371,8 +371,10 @@ async def test_somebody_elses_change_in_between(client: Deadline, sandbox: Sandb
     sandbox.faults.add("answer", **strike, times=2, body=json.dumps(words))
     assert (await client.jobs.update(job, name="other")).name == "other"
     await client.provider.archive(job)
+    sandbox.forget_requests()
     with pytest.raises(ResponseError, match="STATUS_CONFLICT"):
         await client.jobs.update(job, state=JobState.QUEUED)
+    assert len(sandbox.requests(method="PATCH")) == 1
 
 
 async def test_cancel_is_accepted_at_once_and_done_by_and_by(client: Deadline, sandbox: Sandbox) -> None:
@@ -395,10 +397,16 @@ async def test_cancel_is_accepted_at_once_and_done_by_and_by(client: Deadline, s
     assert sandbox.requests(method="PATCH") == []
 
 
-async def test_rerun_is_a_copy_with_its_source(client: Deadline, sandbox: Sandbox) -> None:
-    """A rerun has the values and settings of its source, which it names; a key makes it once."""
+async def test_rerun_is_a_copy_with_its_source(client: Deadline, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A rerun has the values, folders and settings of its source, which it names; a key makes it once."""
     job = await client.jobs.create(
-        "comp", template=FRAMES, parameters={"Samples": 8}, priority=70, vendor={"maxRetriesPerTask": 2}
+        "comp",
+        description="two shots",
+        template=FRAMES,
+        parameters={"Samples": 8},
+        priority=70,
+        outputs=[tmp_path],
+        vendor={"maxRetriesPerTask": 2, "maxWorkerCount": 7, "storageProfileId": f"sp-{1:032x}"},
     )
     sandbox.act("deadline", "fail", job=job.id)
     again = await client.jobs.rerun(job, idempotency_key="k-2")
@@ -407,9 +415,13 @@ async def test_rerun_is_a_copy_with_its_source(client: Deadline, sandbox: Sandbo
         "sourceJobId": job.id,
         "priority": 70,
         "nameOverride": "comp",
+        "descriptionOverride": "two shots",
         "parameters": job.raw["parameters"],
+        "attachments": job.raw["attachments"],
+        "storageProfileId": f"sp-{1:032x}",
         "maxFailedTasksCount": job.raw["maxFailedTasksCount"],
         "maxRetriesPerTask": 2,
+        "maxWorkerCount": 7,
     }
     assert (again.source_id, again.state, again.attributes) == (job.id, JobState.QUEUED, job.attributes)
     assert again.id != job.id
@@ -522,13 +534,16 @@ async def test_suspend_and_resume_keep_what_is_done(client: Deadline, sandbox: S
 
 
 async def test_requeue_of_what_failed(client: Deadline, sandbox: Sandbox) -> None:
-    """Only tasks of the given statuses are done again, all in one request."""
-    job = await client.jobs.create("x", template=FRAMES)
+    """Only tasks of the given statuses are done again, all in one request; other steps are left out."""
+    (frames,) = FRAMES["steps"]
+    template = {**FRAMES, "steps": [frames, {**frames, "name": "Other"}]}
+    job = await client.jobs.create("x", template=template)
     sandbox.act("deadline", "fail", job=job.id)
     sandbox.forget_requests()
     again = await client.provider.requeue(job, {"FAILED"})
     counts = client.provider.details(again).task_run_status_counts
-    assert {word: number for word, number in counts.items() if number} == {"READY": 1, "CANCELED": 2}
+    assert {word: number for word, number in counts.items() if number} == {"READY": 1, "CANCELED": 5}
+    assert len(sandbox.requests("*/tasks")) == 1
     assert len(sandbox.requests("/2023-10-12/batch-update-task")) == 1
     assert (await client.provider.requeue(job)).progress == 0.0
     with pytest.raises(InvalidRequest, match="statuses"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,23 @@ async def test_keys_that_end_are_fetched_anew(sandbox: Sandbox) -> None:
         await role.renew(first)
         assert await role.keys() is not first
         assert len(sandbox.requests("*/user-roles")) == 2
+
+
+@pytest.mark.parametrize(
+    "left_out", ["credentials", "accessKeyId", "secretAccessKey", "sessionToken", "expiration"]
+)
+async def test_keys_that_are_not_whole(sandbox: Sandbox, left_out: str) -> None:
+    """Keys without an end would be used until they are refused: they are none, and no error repeats them."""
+    keys = {"accessKeyId": "canary-key", "secretAccessKey": "canary-secret", "sessionToken": "canary-token"}
+    keys |= {"expiration": "2030-01-01T00:00:00Z"}
+    whole = {name: text for name, text in keys.items() if name != left_out}
+    body = json.dumps({} if left_out == "credentials" else {"credentials": whole})
+    headers = {"content-type": "application/json"}
+    sandbox.faults.add("answer", path="*/user-roles", status=200, headers=headers, body=body)
+    async with Client(DeadlineProvider(FARM, QUEUE)) as client:
+        with pytest.raises(InvalidResponse, match="credentials that are not whole") as caught:
+            await client.provider._server.role().keys()
+    assert "canary" not in f"{caught.value!r} {caught.value.message} {vars(caught.value)}"
 
 
 async def test_a_closed_client_says_so(sandbox: Sandbox, tmp_path: Path) -> None:
