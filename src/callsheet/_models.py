@@ -253,12 +253,15 @@ class JobFilter:
             and (self.types is None or job.type in self.types)
             and (self.user is None or job.user == self.user)
             and (self.item is None or job.item == self.item)
-            and all(
-                name in job.attributes and same_json(job.attributes[name], value)
-                for name, value in (self.attributes or {}).items()
-            )
+            and (not self.attributes or self._has_attributes(job))
             and (self.created_after is None or _utc(job.created_at) >= self.created_after)
             and (self.created_before is None or _utc(job.created_at) < self.created_before)
+        )
+
+    def _has_attributes(self, job: Job) -> bool:
+        return all(
+            name in job.attributes and same_json(job.attributes[name], value)
+            for name, value in (self.attributes or {}).items()
         )
 
     def fingerprint(self) -> str:
