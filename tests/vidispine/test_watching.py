@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest import mock
 
 import anyio
 import pytest
 
 from callsheet import Client, ConfigError, Job, JobState
 from callsheet.abc import JobFilter
-from callsheet.providers.vidispine import NotificationApp, VidispineProvider
+from callsheet.providers.vidispine import NotificationApp, VidispineProvider, _watching
 from callsheet.sandbox import Sandbox
 from support import scale
 from support.roads import until
@@ -331,6 +332,20 @@ async def test_calls_about_jobs_of_others(slow: Vidispine, sandbox: Sandbox) -> 
     assert {request.path for request in sandbox.requests()} == {f"/API/job/{mine}"}
 
 
+async def test_calls_that_never_stop(slow: Vidispine, sandbox: Sandbox) -> None:
+    """However often Vidispine calls, all that is watched is looked at once an interval."""
+    told, untold = make(sandbox, 2, status="STARTED")
+    caller = Caller(slow.provider.notification_app(secret=SECRET))
+    seen, mark, clock = [], None, mock.Mock()
+    with mock.patch.object(_watching, "time", clock):
+        for clock.monotonic.return_value in (0, 1500, 3000, 4500):
+            await caller.call(note(told))
+            sweep = await slow.provider.sweep(frozenset([told, untold]), [], mark)
+            seen.append(sorted(sweep.jobs))
+            mark = sweep.mark
+    assert seen == [[told, untold], [told], [told], [told, untold]]
+
+
 async def test_calls_that_are_none(slow: Vidispine) -> None:
     """Without the secret there is nothing; what is no notification is refused; nothing of it is a hint."""
     caller = Caller(slow.provider.notification_app(secret=SECRET))
@@ -383,4 +398,7 @@ async def test_hints_are_bounded(slow: Vidispine) -> None:
         hints.tell(f"VX-{number % 1500}")
     assert hints.count == 3000
     assert hints.since(2999) == ["VX-1499"]
-    assert len(hints.since(0)) == 1000
+    assert hints.since(0) == [f"VX-{number}" for number in range(500, 1500)]
+    for again in ("VX-500", "VX-0"):
+        hints.tell(again)
+    assert hints.since(0) == [*(f"VX-{number}" for number in range(502, 1500)), "VX-500", "VX-0"]
