@@ -205,12 +205,16 @@ async def test_keys_that_end_are_fetched_anew(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     "left_out", ["credentials", "accessKeyId", "secretAccessKey", "sessionToken", "expiration"]
 )
-async def test_keys_that_are_not_whole(sandbox: Sandbox, left_out: str) -> None:
+@pytest.mark.parametrize("instead", ["nothing", None, 1e30])
+async def test_keys_that_are_not_whole(sandbox: Sandbox, left_out: str, instead: Any) -> None:
     """Keys without an end would be used until they are refused: they are none, and no error repeats them."""
     keys = {"accessKeyId": "canary-key", "secretAccessKey": "canary-secret", "sessionToken": "canary-token"}
     keys |= {"expiration": "2030-01-01T00:00:00Z"}
-    whole = {name: text for name, text in keys.items() if name != left_out}
-    body = json.dumps({} if left_out == "credentials" else {"credentials": whole})
+    told: dict[str, Any] = {**keys, "credentials": keys, left_out: instead}
+    if instead == "nothing":
+        del told[left_out]
+    credentials = {name: told[name] for name in keys if name in told}
+    body = json.dumps(told if left_out == "credentials" else {"credentials": credentials})
     headers = {"content-type": "application/json"}
     sandbox.faults.add("answer", path="*/user-roles", status=200, headers=headers, body=body)
     async with Client(DeadlineProvider(FARM, QUEUE)) as client:

@@ -335,9 +335,9 @@ def _keys(answer: Answer) -> Keys:
         # An end is part of the contract: keys without one would be used until they are refused.
         expires = read_time(given["expiration"])
         secret, token = Secret(given["secretAccessKey"]), Secret(given["sessionToken"])
-        if expires is not None:
+        if expires is not None and isinstance(given["accessKeyId"], str):
             return Keys(given["accessKeyId"], secret, token, expires)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         pass  # told below, without a cause that might quote them
     raise answer.unreadable("credentials that are not whole", path="$.credentials")
 
