@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
-import attrs
-
 from callsheet import _checks
-from callsheet._door import Door, new_key
-from callsheet._errors import Conflict, InvalidRequest, NotFound, Unsupported
+from callsheet._door import Door
+from callsheet._errors import InvalidRequest, NotFound, Unsupported
 from callsheet._files import File, FrameSequence
 from callsheet._http._trail import done
 from callsheet._models import Component, Job, NewJob
@@ -22,9 +18,9 @@ from callsheet.providers.vidispine._chunks import CHUNK, Destination, forget, se
 from callsheet.providers.vidispine._components import ComponentCalls
 from callsheet.providers.vidispine._files_wire import item_metadata, own_files
 from callsheet.providers.vidispine._once import looked_for, made_job, once
-from callsheet.providers.vidispine._server import Pairs, Row, Server, address, path_of
-from callsheet.providers.vidispine._shape import pairs_of
-from callsheet.providers.vidispine._words import HASH, KEY, NAME, OURS, priority_word
+from callsheet.providers.vidispine._orders import Import, Order, as_job, destination_of, graded
+from callsheet.providers.vidispine._server import Pairs, Row, Server, path_of
+from callsheet.providers.vidispine._words import OURS
 
 __all__ = ["ImportCalls", "Slot"]
 
@@ -100,7 +96,7 @@ class ImportCalls(ComponentCalls):
             Conflict: The key was used for something else.
         """
         path = ("import", "placeholder", _checks.text(item, "item"), _checks.text(component, "component"))
-        wanted = _Import(path=path, query=_graded(priority))
+        wanted = Import(path=path, query=graded(priority))
         return await self._import(wanted, file, key=idempotency_key, on_progress=on_progress)
 
     async def import_shape(
@@ -134,8 +130,8 @@ class ImportCalls(ComponentCalls):
             Conflict: The key was used for something else.
         """
         known, parent = await self._item_of(job, item, "import_shape")
-        query = (("tag", _checks.text(tag, "tag")), *parent, *_graded(priority))
-        wanted = _Import(path=("item", known, "shape"), query=query)
+        query = (("tag", _checks.text(tag, "tag")), *parent, *graded(priority))
+        wanted = Import(path=("item", known, "shape"), query=query)
         return await self._import(wanted, file, key=idempotency_key, on_progress=on_progress)
 
     async def import_sidecar(
@@ -165,8 +161,8 @@ class ImportCalls(ComponentCalls):
             Conflict: The key was used for something else.
         """
         known, parent = await self._item_of(job, item, "import_sidecar")
-        query = (*parent, *_graded(priority))
-        wanted = _Import(path=("import", "sidecar", known), query=query, by="sidecar", in_chunks=False)
+        query = (*parent, *graded(priority))
+        wanted = Import(path=("import", "sidecar", known), query=query, by="sidecar", in_chunks=False)
         return await self._import(wanted, file, key=idempotency_key, on_progress=on_progress)
 
     async def import_uri(
@@ -195,9 +191,9 @@ class ImportCalls(ComponentCalls):
         last = _checks.text(uri, "uri").rstrip("/").rpartition("/")[2]
         called = _checks.optional_text(name, "name") or last or uri
         tags = [("tag", tag) for tag in words(transcode, "transcode")]
-        wanted = _Import(path=("import",), query=(("uri", uri), *tags, *_graded(priority)))
+        wanted = Import(path=("import",), query=(("uri", uri), *tags, *graded(priority)))
         content = item_metadata(texts(metadata, "metadata"))
-        order = _Order.of(wanted, called, idempotency_key, content)
+        order = Order.of(wanted, called, idempotency_key, content)
         query = wanted.query_of(order)
         return await self._ordered(order, partial(self._post, wanted.path, query, order.key, content=content))
 
@@ -215,17 +211,17 @@ class ImportCalls(ComponentCalls):
             IntegrityError: The file changed while it was read; there is no job.
             OSError: The file cannot be read.
         """
-        file, key, destination = _as_job(server, new, query)
+        file, key, destination = as_job(server, new, query)
         sent = await send(server, file, destination, key=key, progress=reporting(None, file.name, 0))
         return sent.document
 
     async def _forget_import(self, server: Server, new: NewJob, query: Pairs) -> None:
         """Forget the upload of a job that is there already."""
-        file, key, destination = _as_job(server, new, query)
+        file, key, destination = as_job(server, new, query)
         await forget(server, file, destination, key=key)
 
     async def _import(
-        self, wanted: _Import, given: Any, *, key: str | None, on_progress: OnProgress | None
+        self, wanted: Import, given: Any, *, key: str | None, on_progress: OnProgress | None
     ) -> Job:
         """Import a file, or a component by its id, and return the job."""
         file = as_file(given)
@@ -235,12 +231,12 @@ class ImportCalls(ComponentCalls):
                 f"file {file.name!r} is a frame sequence; Vidispine imports files one by one"
             )
         if isinstance(file, Component):
-            order = _Order.of(wanted, file.name, key, file.id)
+            order = Order.of(wanted, file.name, key, file.id)
             query = wanted.query_of(order, (wanted.by, file.id))
             return await self._ordered(order, partial(self._post, wanted.path, query, order.key))
-        order = _Order.of(wanted, file.name, key)
+        order = Order.of(wanted, file.name, key)
         query = wanted.query_of(order, wanted.name_of(file))
-        destination = _destination(self._server, (*wanted.path, "raw"), query, order.key)
+        destination = destination_of(self._server, (*wanted.path, "raw"), query, order.key)
         return await self._ordered(
             order,
             partial(self._send, wanted, file, destination, order.key, on_progress),
@@ -249,7 +245,7 @@ class ImportCalls(ComponentCalls):
 
     async def _ordered(
         self,
-        order: _Order,
+        order: Order,
         make: Callable[[], Awaitable[Row]],
         known: Callable[[], Awaitable[None]] | None = None,
     ) -> Job:
@@ -284,7 +280,7 @@ class ImportCalls(ComponentCalls):
 
     async def _send(
         self,
-        wanted: _Import,
+        wanted: Import,
         file: File,
         destination: Destination,
         key: str,
@@ -315,97 +311,3 @@ class ImportCalls(ComponentCalls):
         if known is None:
             raise Unsupported(call, hint=f"item=; the job {id_} works on none", provider=self.name)
         return known, (("jobmetadata", f"{PARENT}={id_}"),)
-
-
-@attrs.frozen(kw_only=True)
-class _Import:
-    """An import about to be made.
-
-    Attributes:
-        path: The segments of its path; for bytes from here, `raw` comes behind.
-        query: What goes along.
-        by: The parameter that names a file that is in Vidispine already.
-        in_chunks: A large file may be sent; else only its suffix is told, not its name.
-    """
-
-    path: tuple[str, ...]
-    query: tuple[tuple[str, str], ...]
-    by: str = "fileId"
-    in_chunks: bool = True
-
-    def query_of(self, order: _Order, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
-        """Return what goes along with an order.
-
-        Raises:
-            InvalidRequest: It is too long for a URL; the message says what of it.
-        """
-        query = (*self.query, *more, *order.metadata)
-        address(*self.path, query=query)
-        return query
-
-    def name_of(self, file: File) -> tuple[str, str]:
-        """Return the parameter that says what a file is called."""
-        if self.in_chunks:
-            return "filename", file.name
-        return "fileExtension", file.name.rpartition(".")[2]
-
-
-@attrs.frozen(kw_only=True)
-class _Order:
-    """That an import is wanted once.
-
-    Attributes:
-        key: Its idempotency key.
-        hash: Of all that was asked for.
-        name: What people see of the job.
-    """
-
-    key: str
-    hash: str
-    name: str
-
-    @classmethod
-    def of(cls, wanted: _Import, name: str, key: str | None, more: Any = None) -> _Order:
-        """Return an order, under a new key if there is none; `more` is what else tells it from others."""
-        known = _checks.optional_text(key, "idempotency_key") or new_key()
-        request = json.dumps([wanted.path, wanted.query, name, more], sort_keys=True)
-        return cls(key=known, hash=hashlib.sha256(request.encode()).hexdigest()[:32], name=name)
-
-    @property
-    def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What the job shall keep of it."""
-        kept = {KEY: self.key, HASH: self.hash, NAME: self.name}
-        return tuple(("jobmetadata", f"{name}={value}") for name, value in kept.items())
-
-    def check(self, row: Row) -> None:
-        """Raise `Conflict` if the job that was made under this key is another one."""
-        if pairs_of(row.get("data")).get(HASH, self.hash) != self.hash:
-            raise Conflict(
-                f"the idempotency key {self.key!r} was used with another request, which made {row['jobId']}",
-                provider="vidispine",
-            )
-
-
-def _as_job(server: Server, new: NewJob, query: Pairs) -> tuple[File, str, Destination]:
-    """Return the file that a job is to be, its key, and where it goes."""
-    file, key = as_file(new.files[0]), new.idempotency_key
-    assert isinstance(file, File)
-    assert key is not None
-    return file, key, _destination(server, ("import", "raw"), (("filename", file.name), *query), key)
-
-
-def _destination(
-    server: Server, path: tuple[str, ...], query: tuple[tuple[str, str], ...], key: str
-) -> Destination:
-    return Destination(
-        path=path,
-        query=lambda _: query,
-        find=partial(made_job, server),
-        named="jobId",
-        wish=tuple(f"{name}={value}" for name, value in query if value != f"{KEY}={key}"),
-    )
-
-
-def _graded(priority: int | None) -> tuple[tuple[str, str], ...]:
-    known = _checks.priority(priority)
-    return () if known is None else (("priority", priority_word(known)),)
