@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,14 +47,22 @@ def sync_directory(directory: Path) -> None:
 
 
 @contextmanager
-def locked_directory(directory: Path) -> Iterator[None]:
-    """Hold the lock of the directory itself, which needs no file inside."""
+def locked_directory(directory: Path, *, patience: float) -> Iterator[None]:
+    """Hold the lock of the directory itself, which needs no file inside. Blocks until it is free.
+
+    Raises:
+        TimeoutError: Somebody else has held it for `patience` seconds.
+    """
     if fcntl is None:
         yield
         return
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        lock(descriptor)
+        deadline = time.monotonic() + patience
+        while not lock(descriptor, wait=False):
+            if time.monotonic() > deadline:
+                raise TimeoutError(errno.ETIMEDOUT, "somebody else keeps it locked", str(directory))
+            time.sleep(0.01)
         yield
     finally:
         os.close(descriptor)

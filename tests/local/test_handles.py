@@ -130,12 +130,12 @@ async def test_part_that_was_just_finished_is_made_anew(
 
 
 def test_system_without_locks_still_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there are no advisory locks, every lock is granted."""
+    """Where there are no advisory locks, every lock is granted, and no folder is synced."""
     monkeypatch.setattr(_locks, "fcntl", None)
     with (tmp_path / "a").open("w") as one, (tmp_path / "a").open("w") as other:
         assert [_locks.lock(file.fileno(), wait=False) for file in (one, other)] == [True, True]
-    with _locks.locked_directory(tmp_path / "missing"):
-        pass
+    with _locks.locked_directory(tmp_path / "missing", patience=1):
+        _locks.sync_directory(tmp_path / "missing")
 
 
 def test_system_that_does_not_name_its_boots(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

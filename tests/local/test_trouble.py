@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -69,6 +70,20 @@ async def test_database_that_others_keep_busy_is_unavailable_and_comes_back(
         assert isinstance(error.__cause__, Exception)
         (changed,) = await provider.update_jobs([job.id], JobChanges(message="free"))
     assert (changed.state, changed.message) == (JobState.QUEUED, "free")
+
+
+async def test_directory_that_others_keep_locked_is_unavailable(directory: Path) -> None:
+    """Who opens a tracker does not wait for ever for another process that stands still while it does so."""
+    directory.mkdir()
+    descriptor = os.open(directory, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with pytest.raises(Unavailable, match=rf"somebody else keeps it locked \({directory}\)") as caught:
+        await LocalProvider(directory, timeout=0.2).open()
+    assert (caught.value.outcome, caught.value.code) == (Outcome.NOT_DONE, "ETIMEDOUT")
+    assert [*directory.iterdir()] == []
+    os.close(descriptor)
+    async with LocalProvider(directory, timeout=20) as provider:
+        assert await provider.count_jobs(JobFilter()) == 0
 
 
 async def test_directory_that_was_renamed_is_gone_until_it_is_back(

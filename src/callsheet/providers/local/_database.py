@@ -71,7 +71,7 @@ class Database:
             Denied: We may not write there.
         """
         try:
-            with translating(self.directory), claimed(self.directory):
+            with translating(self.directory), claimed(self.directory, patience=self._busy):
                 # SQLite gives its other files the mode of this one.
                 os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
                 engines = self._connect()

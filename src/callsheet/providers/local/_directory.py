@@ -41,16 +41,17 @@ def resolved(directory: str | os.PathLike[str]) -> Path:
 
 
 @contextmanager
-def claimed(directory: Path) -> Iterator[None]:
+def claimed(directory: Path, *, patience: float) -> Iterator[None]:
     """Make the directory unless it is there, and keep other processes from doing so at the same time.
 
     Raises:
+        TimeoutError: Another process has kept us from it for `patience` seconds.
         ConfigError: It is a file, belongs to something else, or lies on a network file system.
         Denied: We may not write there.
     """
     check_file_system(directory)
     _make(directory)
-    with locked_directory(directory):
+    with locked_directory(directory, patience=patience):
         _check_owner(directory)
         yield
 
