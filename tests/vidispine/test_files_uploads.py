@@ -346,8 +346,10 @@ async def test_an_answer_without_a_file(client: Vidispine, sandbox: Sandbox) -> 
     assert caught.value.path == "$.id"
 
 
-async def test_a_source_that_changes(client: Vidispine, sandbox: Sandbox, big: Path) -> None:
-    """A file that is written to while it is sent becomes no component."""
+@pytest.mark.parametrize("size", [BIG, 10 * CHUNK])
+async def test_a_source_that_changes(client: Vidispine, sandbox: Sandbox, big: Path, size: int) -> None:
+    """A file that is written to while it is sent becomes no component, however full its last chunk is."""
+    big.write_bytes(noise(size))
 
     def meddle(transfer: Any) -> None:
         if transfer.done >= 3 * CHUNK:
@@ -357,6 +359,21 @@ async def test_a_source_that_changes(client: Vidispine, sandbox: Sandbox, big: P
         await client.components.upload(big, on_progress=meddle)
     assert caught.value.outcome is Outcome.NOT_DONE
     assert await client.components.list().collect() == []
+
+
+@pytest.mark.parametrize("size", [4, CHUNK, 2 * CHUNK])
+async def test_a_stream_that_goes_on(client: Vidispine, sandbox: Sandbox, size: int) -> None:
+    """A stream that has more bytes than it said becomes no component: its last request is never made."""
+
+    async def stream() -> AsyncGenerator[bytes, None]:
+        yield noise(size)
+        yield b"more"
+
+    with pytest.raises(IntegrityError, match=r"x\.mov") as caught:
+        await client.components.upload(File(stream(), name="x.mov", size=size))
+    assert caught.value.outcome is Outcome.NOT_DONE
+    assert indices(sandbox, DATA) == ([0] if size > CHUNK else [])
+    assert (await client.provider.request("GET", "storage/file"))["hits"] == 0
 
 
 async def test_a_source_that_cannot_be_read(client: Vidispine, sandbox: Sandbox, tmp_path: Path) -> None:
@@ -386,6 +403,21 @@ async def test_an_upload_that_was_cut_off(
     assert await bytes_of(client, part) == big.read_bytes()
     assert list(state_folder.iterdir()) == []
     assert await only(client) == part
+
+
+async def test_an_upload_that_goes_on_under_another_key(
+    client: Vidispine, sandbox: Sandbox, big: Path, state_folder: Path
+) -> None:
+    """An upload that goes on stays under the key it was begun with, by which it is found after trouble."""
+    await cut_off(client.components.upload, big, after=BIG * 8 // 10, idempotency_key="first")
+    (journal,) = state_folder.iterdir()
+    left = 10 - journal.read_text().count('"done":')
+    sandbox.forget_requests()
+    sandbox.faults.add("lost", path=DATA, nth=left)
+    part = await client.components.upload(big, idempotency_key="second")
+    assert len(indices(sandbox, DATA)) == left
+    assert await client.components.upload(big, idempotency_key="first") == part == await only(client)
+    assert await bytes_of(client, part) == big.read_bytes()
 
 
 async def test_a_file_that_changed_since(client: Vidispine, sandbox: Sandbox, big: Path) -> None:
