@@ -162,8 +162,10 @@ async def test_the_files_of_a_job(client: Vidispine, sandbox: Sandbox) -> None:
         job, File(b"small", name="proxy.mov"), tag="lowres", idempotency_key="k"
     )
     sandbox.clock.advance(3600)
+    sandbox.forget_requests()
     found = await client.components.list(job).collect()
     assert [(one.size, one.role) for one in found] == [(5, "input"), (5, "output")]
+    assert len(sandbox.requests()) == 2  # the job, and its item with all files
     assert [await bytes_of(client, one) for one in found] == [b"movie", b"small"]
     both = await client.components.list(shape).collect()
     assert [(one.id, one.name, one.role) for one in both] == [
