@@ -7,7 +7,17 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-TABLES = ("imports", "local", "over_http", "cli", "ftrack", "vidispine", "deadline", "attachments")
+TABLES = (
+    "imports",
+    "local",
+    "over_http",
+    "decoding",
+    "cli",
+    "ftrack",
+    "vidispine",
+    "deadline",
+    "attachments",
+)
 
 
 def main(wanted: list[str]) -> int:
