@@ -368,7 +368,7 @@ async def test_a_file_that_changes_on_the_way(
 ) -> None:
     """A file that is not what was hashed is never stored under that hash; the error names it."""
     path = tmp_path / "a.exr"
-    path.write_bytes(b"x" * size)
+    await anyio.to_thread.run_sync(path.write_bytes, bytes(size))
     cache.note_hashes([(str(path), Hashed(look(str(path)), xxh3_128_hexdigest(b"before")))])
     with pytest.raises(AttachError, match=r"no job was made.*a\.exr.*changed after it was hashed") as caught:
         await queue.prepare([path], key="k-1")
