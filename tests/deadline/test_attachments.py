@@ -142,6 +142,22 @@ async def test_nothing_unchanged_is_sent_again(
     assert store.calls == [("PUT", f"{MANIFESTS}{document['manifests'][0]['inputManifestPath']}")]
 
 
+async def test_contents_that_have_left_the_bucket(queue: Uploads, store: Store, shot: Path) -> None:
+    """What the bucket's own rules removed is found missing when that is asked for, and sent again, alone."""
+    files = files_below(shot)
+    await queue.prepare(files, key="k-1")
+    del store.objects[data_key(b"wood")]
+    store.calls.clear()
+    await queue.prepare(files, key="k-2")
+    assert [kind for kind, key in store.calls if "/Data/" in key] == []
+    await queue.prepare(files, key="k-3", checked=True)
+    asked = [key for kind, key in store.calls if kind == "HEAD"]
+    assert sorted(asked) == sorted(data_key(data) for data in (b"scene", b"wood", b""))
+    sent = [key for kind, key in store.calls if kind == "PUT" and "/Data/" in key]
+    assert sent == [data_key(b"wood")]
+    assert store.objects[data_key(b"wood")] == b"wood"
+
+
 async def test_the_same_call_again(queue: Uploads, store: Store, shot: Path) -> None:
     """With the same key and files the answer is the same; with another of either, nothing is overwritten."""
     first = await queue.prepare([shot / "a.ma"], key="k-1")

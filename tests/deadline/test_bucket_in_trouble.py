@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -57,10 +59,10 @@ def show(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def make(client: Deadline, show: Path) -> Job:
+async def make(client: Deadline, show: Path, **more: Any) -> Job:
     """Make a job of the folder's files."""
     files = [show / name for name in INPUTS]
-    return await client.jobs.create("render", template=TEMPLATE, files=files, outputs=[show / "out"])
+    return await client.jobs.create("render", template=TEMPLATE, files=files, outputs=[show / "out"], **more)
 
 
 def expired() -> Strike:
@@ -126,6 +128,18 @@ async def test_trouble_while_outputs_are_brought_back(
     (empty,) = [one for one in await client.components.list(job).collect() if one.name == "empty.exr"]
     assert "X-Amz-Expires=77&" in await client.components.url(empty, expires=77)
     assert len(sandbox.requests("*/user-roles")) == (2 if trouble == "keys" else 1)
+
+
+async def test_a_bucket_that_was_emptied(
+    client: Deadline, sandbox: Sandbox, store: Store, show: Path
+) -> None:
+    """Who knows that files are gone has the bucket asked for them; Deadline is told nothing of that."""
+    await make(client, show)
+    store.objects.clear()
+    await make(client, show, vendor={"forceS3Check": True, "maxWorkerCount": 3})
+    assert {data for key, data in store.objects.items() if "/Data/" in key} == set(INPUTS.values())
+    bodies = [json.loads(one.body) for one in sandbox.requests("*/queues/*/jobs", method="POST")]
+    assert bodies[1].keys() - bodies[0].keys() == {"maxWorkerCount"}
 
 
 async def test_whose_the_bucket_must_be(

@@ -30,6 +30,7 @@ from callsheet.providers.deadline import (
     StringListValue,
     StringValue,
     TaskRun,
+    _jobs,
 )
 from callsheet.sandbox import Sandbox
 from support.deadlinehand import ARN, TEMPLATE
@@ -199,6 +200,7 @@ async def test_what_makes_no_sense_is_refused_before_it_is_sent(
         ({"template": FRAMES, "state": "running"}, "queued or paused, not running"),
         ({"template": FRAMES, "vendor": {"colour": "red"}}, "'colour'"),
         ({"template": FRAMES, "vendor": ["tags"]}, "vendor must be a mapping"),
+        ({"template": FRAMES, "vendor": {"forceS3Check": "yes"}}, "forceS3Check must be True or False"),
     ]
     for given, complaint in cases:
         with raises_for(given, InvalidRequest, match=complaint):
@@ -397,7 +399,9 @@ async def test_cancel_is_accepted_at_once_and_done_by_and_by(client: Deadline, s
     assert sandbox.requests(method="PATCH") == []
 
 
-async def test_rerun_is_a_copy_with_its_source(client: Deadline, sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_rerun_is_a_copy_with_its_source(
+    client: Deadline, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A rerun has the values, folders and settings of its source, which it names; a key makes it once."""
     job = await client.jobs.create(
         "comp",
@@ -428,6 +432,10 @@ async def test_rerun_is_a_copy_with_its_source(client: Deadline, sandbox: Sandbo
     await client.jobs.update(job, name="other", priority=1)
     assert (await client.jobs.rerun(job, idempotency_key="k-2")).id == again.id
     assert await client.jobs.count() == 2
+    monkeypatch.setattr(_jobs, "MAX_RERUNS", 2)
+    for key in ("k-3", "k-4", "k-5"):
+        await client.jobs.rerun(job, idempotency_key=key)
+    assert list(client.provider._reruns) == [(job.id, "k-4"), (job.id, "k-5")]
 
 
 # -- why, and who --------------------------------------------------------------------------------------------

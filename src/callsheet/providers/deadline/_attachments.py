@@ -54,6 +54,7 @@ class Uploads:
         key: str,
         file_system: str | None = None,
         profile: str | None = None,
+        checked: bool = False,
     ) -> dict[str, Any] | None:
         """Send a new job's files, and return the `attachments` for CreateJob; `None` if it needs none.
 
@@ -67,6 +68,7 @@ class Uploads:
             key: The job's idempotency key.
             file_system: `"COPIED"` or `"VIRTUAL"`; by default the first.
             profile: The id of the job's storage profile, whose locations decide what travels how.
+            checked: Ask the bucket for each file, also where it was seen there of late.
 
         Raises:
             AttachError: A file is missing, has changed or could not be sent; it stands in `.failed`.
@@ -93,7 +95,7 @@ class Uploads:
         roots = await threads.run(look, inputs.placed, collected, spoken_of)
         if not roots and not inputs.loose:
             return None
-        await self._send(inputs, roots, threads)
+        await self._send(inputs, roots, threads, checked=checked)
         manifests = [await self._manifest(root, _placed(root, inputs), key, threads) for root in roots]
         if inputs.loose:
             loose = ((one.path, one) for one in inputs.loose)
@@ -108,7 +110,7 @@ class Uploads:
         found = await self._server.get(path, StorageProfile, operation=operation)
         return Places.of(found.file_system_locations)
 
-    async def _send(self, inputs: Inputs, roots: Sequence[Root], threads: Threads) -> None:
+    async def _send(self, inputs: Inputs, roots: Sequence[Root], threads: Threads, *, checked: bool) -> None:
         travelling = [inputs.placed[path] for root in roots for path in root.inputs]
         try:
             await send(
@@ -117,6 +119,7 @@ class Uploads:
                 cache=self._cache,
                 threads=threads,
                 flights=self._flights,
+                checked=checked,
             )
         except NotSent as error:
             raise _error(

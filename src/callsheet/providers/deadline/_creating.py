@@ -20,10 +20,11 @@ USUAL_PRIORITY = 50
 STARTS: Mapping[JobState, str] = {JobState.QUEUED: "READY", JobState.PAUSED: "SUSPENDED"}
 """How a job may begin."""
 
-OPTIONS = frozenset(
-    {"tags", "fileSystem", "storageProfileId", "maxFailedTasksCount", "maxRetriesPerTask", "maxWorkerCount"}
-)
-"""What `vendor=` may hold: members of CreateJob, and `fileSystem` of its attachments."""
+OWN = frozenset({"fileSystem", "forceS3Check"})
+"""Options about a job's files, which are no members of CreateJob."""
+
+OPTIONS = OWN | {"tags", "storageProfileId", "maxFailedTasksCount", "maxRetriesPerTask", "maxWorkerCount"}
+"""What `vendor=` may hold."""
 
 COPIED = ("parameters", "attachments", "storageProfileId", "maxFailedTasksCount", "maxRetriesPerTask")
 """What a copy has from its source as it is, besides name, description and priority."""
@@ -37,11 +38,13 @@ class Draft:
         body: What CreateJob is sent, but for the attachments.
         references: Files and folders that it names.
         file_system: How workers get at its files, if that was said.
+        checked: Whether the bucket is asked for each file, whatever is known from earlier jobs.
     """
 
     body: Mapping[str, Any]
     references: References = attrs.field(factory=References)
     file_system: str | None = None
+    checked: bool = False
 
 
 def draft_of(new: NewJob) -> Draft:
@@ -65,7 +68,7 @@ def draft_of(new: NewJob) -> Draft:
         "templateType": bundle.template.kind,
         "priority": USUAL_PRIORITY,
         **bundle.options,
-        **{name: value for name, value in options.items() if name != "fileSystem"},
+        **{name: value for name, value in options.items() if name not in OWN},
         "nameOverride": new.name,
         "descriptionOverride": new.description or None,
         "parameters": parameters or None,
@@ -79,6 +82,7 @@ def draft_of(new: NewJob) -> Draft:
         {name: value for name, value in body.items() if value is not None},
         bundle.references | named,
         options.get("fileSystem"),
+        checked=options.get("forceS3Check", False),
     )
 
 
@@ -90,6 +94,8 @@ def _options(vendor: Mapping[str, Any] | None) -> Mapping[str, Any]:
         raise InvalidRequest(
             f"vendor: Deadline takes no {min(map(str, unknown))!r} there, but {', '.join(sorted(OPTIONS))}"
         )
+    if not isinstance((vendor or {}).get("forceS3Check", False), bool):
+        raise InvalidRequest("vendor: forceS3Check must be True or False")
     return vendor or {}
 
 

@@ -182,6 +182,7 @@ class JobCalls(FindCalls):
             key=new.idempotency_key,
             file_system=draft.file_system,
             profile=draft.body.get("storageProfileId"),
+            checked=draft.checked,
         )
         if attachments is not None:
             draft = attrs.evolve(draft, body={**draft.body, "attachments": attachments})

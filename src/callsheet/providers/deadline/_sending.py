@@ -61,6 +61,7 @@ async def send(
     cache: HashCache,
     threads: Threads,
     flights: dict[str, Flight],
+    checked: bool = False,
 ) -> None:
     """Send all contents that the bucket lacks, as far as is known; the same content goes once.
 
@@ -70,6 +71,7 @@ async def send(
         cache: What is known from earlier jobs.
         threads: Read and hash.
         flights: What other calls are sending, by key.
+        checked: Ask for each content, whatever the cache knows.
 
     Raises:
         NotSent: One could not be sent; others were given up.
@@ -78,10 +80,12 @@ async def send(
 
     def unseen() -> dict[str, Input]:
         contents = {data_key(settings, one.hash): one for one in inputs}
-        seen = cache.seen(bucket.url, contents)
+        seen = set() if checked else cache.seen(bucket.url, contents)
         return {key: one for key, one in contents.items() if key not in seen}
 
-    sending = _Sending(bucket, await threads.run(unseen), threads, flights)
+    # A small content is sent without asking: it is rarely there. Where all were, it is asked for first.
+    asked_from = -1 if checked else SMALL
+    sending = _Sending(bucket, await threads.run(unseen), threads, flights, asked_from)
     try:
         await sending.run()
     finally:
@@ -93,11 +97,17 @@ async def send(
 
 class _Sending:
     def __init__(
-        self, bucket: Bucket, contents: dict[str, Input], threads: Threads, flights: dict[str, Flight]
+        self,
+        bucket: Bucket,
+        contents: dict[str, Input],
+        threads: Threads,
+        flights: dict[str, Flight],
+        asked_from: int,
     ) -> None:
         self._bucket = bucket
         self._threads = threads
         self._flights = flights
+        self._asked_from = asked_from
         self._small = deque((key, one) for key, one in contents.items() if one.size <= PART)
         self._large = deque((key, one) for key, one in contents.items() if one.size > PART)
         self._failed: NotSent | None = None
@@ -141,7 +151,7 @@ class _Sending:
         """Send one content, unless it is there."""
         file = content.file
         source = file.source
-        if content.size > SMALL and await self._is_there(key):
+        if content.size > self._asked_from and await self._is_there(key):
             return
         if content.size > PART and isinstance(source, Path | bytes):
             await upload(
