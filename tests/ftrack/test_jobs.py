@@ -191,6 +191,17 @@ async def test_states_that_only_a_mark_tells_apart(client: Client[FtrackProvider
     )
 
 
+async def test_users_that_only_their_case_tells_apart(
+    client: Client[FtrackProvider], sandbox: Sandbox
+) -> None:
+    """Where a server takes Jane for jane, her jobs are neither listed nor counted as hers."""
+    await client.jobs.create("x", user="jane")
+    assert await client.jobs.count(user="jane") == 1
+    sandbox.faults.add("edit", path="/api", set={"/0/data/0/user/username": "Jane"})
+    assert await client.jobs.list(user="jane").collect() == []
+    assert await client.jobs.count(user="jane") == 0
+
+
 async def test_counting_many(client: Client[FtrackProvider], sandbox: Sandbox) -> None:
     """A count is by pages of 500 ids."""
     for _ in range(2):

@@ -111,6 +111,22 @@ async def test_a_beat_that_makes_no_sense(client: Client[FtrackProvider], beat: 
     assert (await claim(client, job.id)).job.id == job.id
 
 
+async def test_a_beat_of_the_future(client: Client[FtrackProvider], sandbox: Sandbox) -> None:
+    """A beat from further ahead than it can last was written by a wrong clock, and holds nothing."""
+    now = sandbox.clock.now().timestamp()
+    jobs = []
+    for ahead in (LEASE - 10, LEASE + 10):
+        job = await client.jobs.create("x", state=JobState.RUNNING)
+        beat = {"token": "other", "at": now + ahead, "for": LEASE}
+        data = json.dumps({"callsheet": {"name": "x", "beat": beat}})
+        await client.provider.call(ftrack.update("Job", job.id, {"data": data}))
+        jobs.append(job)
+    assert [job.id for job in await client.provider.reap()] == [jobs[1].id]
+    with pytest.raises(Conflict, match="lease"):
+        await claim(client, jobs[0].id)
+    assert (await claim(client, jobs[1].id)).job.id == jobs[1].id
+
+
 async def test_jobs_that_are_gone(client: Client[FtrackProvider]) -> None:
     """A job that does not exist, or no more, can be neither claimed nor kept."""
     with pytest.raises(NotFound, match="nope"):
@@ -259,6 +275,27 @@ async def test_a_lost_lease_in_between(client: Client[FtrackProvider], sandbox: 
             await client.provider.beat_job(held, JobChanges(state=JobState.DONE, message="late"))
         left = await other.jobs.get(held.job)
     assert (left.state, left.message) == (JobState.RUNNING, None)
+
+
+async def test_a_server_that_looks_after_it_has_written(
+    client: Client[FtrackProvider], sandbox: Sandbox
+) -> None:
+    """A server that tells what we have just written, and not what stood before, is not written to again."""
+    job = await client.jobs.create("x")
+    server = client.provider._server
+    original = server.call
+
+    async def call(operations: Any, **options: Any) -> Any:
+        results = await original(operations, **options)
+        if any(one["action"] == "update" for one in operations):
+            results.items[0] = results.items[-1]
+        return results
+
+    server.call = call  # type: ignore[method-assign]  # the sandbox looks in the order of the operations
+    sandbox.forget_requests()
+    changed = await client.jobs.update(job, state=JobState.DONE, progress=0.5)
+    assert (changed.state, changed.progress) == (JobState.DONE, 0.5)
+    assert len(sandbox.requests("/api", contains='"update"')) == 1
 
 
 async def test_the_end_of_another_program_in_between(client: Client[FtrackProvider]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+import attrs
 import pytest
 
 from callsheet import (
@@ -30,17 +31,21 @@ from callsheet import (
     InvalidResponse,
     NotFound,
     Outcome,
+    QuotaExceeded,
+    RateLimited,
     ResponseError,
     TransportError,
+    Unavailable,
     Unsupported,
 )
 from callsheet.providers import ftrack
-from callsheet.providers.ftrack import FtrackProvider, _uploads
+from callsheet.providers.ftrack import FtrackProvider, _frames, _uploads
 from callsheet.providers.ftrack._uploads import WHOLE, part_size_for
 from callsheet.providers.ftrack._wire import SERVER_LOCATION
 from callsheet.sandbox import Sandbox
 from support import FULL
 from support.ftrackclient import KEY, actions
+from support.roads import QUICK
 
 MIB = 1 << 20
 
@@ -371,6 +376,25 @@ async def test_links_that_are_dead(client: Client[FtrackProvider], sandbox: Sand
 
 
 @pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize(("status", "error"), [(503, Unavailable), (429, RateLimited), (507, QuotaExceeded)])
+async def test_a_storage_that_is_busy_when_it_goes_on(
+    client: Client[FtrackProvider], sandbox: Sandbox, big: Path, status: int, error: type[Exception]
+) -> None:
+    """What a storage in trouble has of an upload is not thrown away: a later call goes on with it."""
+    http = client.provider._server.http
+    http.options = attrs.evolve(http.options, retry=QUICK)
+    await cut_off(client, big, after=BIG * 8 // 10)
+    sandbox.faults.add("status", path="/component/*", method="PUT", status=status)
+    with pytest.raises(error):
+        await client.components.upload(big)
+    sandbox.faults.clear()
+    sandbox.forget_requests()
+    part = await client.components.upload(big)
+    assert 0 < len(sandbox.requests(method="PUT")) < 10
+    assert await bytes_of(client, part) == big.read_bytes()
+
+
+@pytest.mark.usefixtures("small_parts")
 async def test_a_part_that_fails(client: Client[FtrackProvider], sandbox: Sandbox, big: Path) -> None:
     """A part that fails is sent again alone."""
     sandbox.faults.add("status", path="/component/*", method="PUT", nth=[3, 5], status=503)
@@ -563,6 +587,22 @@ async def test_a_sequence_whose_frames_fail(
     with pytest.raises(Denied):
         await client.components.upload(sequence)
     assert await client.provider.query("select id from Component") == []
+
+
+async def test_the_memory_of_a_sequence(
+    client: Client[FtrackProvider], sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many frames are in flight as fit into the memory of one large file, and no more than eight."""
+    sequence = frames(tmp_path, "a.%04d.exr", 1, 24)
+    sandbox.faults.add("latency", path="/component/*", method="PUT", seconds=0.02)
+    for memory, most in ((WHOLE, 8), (len(b"frame 24") * 3 + 1, 3)):
+        monkeypatch.setattr(_frames, "WHOLE", memory)
+        async with Client(FtrackProvider(sandbox.url, user="sandbox", api_key=KEY)) as other:
+            sandbox.forget_requests()
+            before = sandbox.connections().open
+            await other.components.upload(sequence)
+            assert sandbox.connections().most - before <= most
+            assert len({request.connection for request in sandbox.requests(method="PUT")}) == most
 
 
 @pytest.mark.usefixtures("small_parts")
