@@ -33,7 +33,7 @@ from callsheet.providers.deadline import (
     _jobs,
 )
 from callsheet.sandbox import Sandbox
-from support.deadlinehand import ARN, TEMPLATE
+from support.deadlinehand import ARN, FARM, QUEUE, TEMPLATE
 from support.tables import raises_for
 
 Deadline = Client[DeadlineProvider]
@@ -436,6 +436,20 @@ async def test_rerun_is_a_copy_with_its_source(
     for key in ("k-3", "k-4", "k-5"):
         await client.jobs.rerun(job, idempotency_key=key)
     assert list(client.provider._reruns) == [(job.id, "k-4"), (job.id, "k-5")]
+
+
+async def test_a_rerun_that_another_process_repeats(client: Deadline, sandbox: Sandbox) -> None:
+    """With its key it is the same job; if the source was changed in between, an error, and no second job."""
+    job = await client.jobs.create("comp", template=TEMPLATE)
+    first = await client.jobs.rerun(job, idempotency_key="k-2")
+    async with Client(DeadlineProvider(FARM, QUEUE)) as other:
+        assert await other.jobs.rerun(job.id, idempotency_key="k-2") == first
+    await client.jobs.update(job, name="changed")
+    async with Client(DeadlineProvider(FARM, QUEUE)) as other:
+        with pytest.raises(ResponseError, match="already used") as refused:
+            await other.jobs.rerun(job.id, idempotency_key="k-2")
+    assert (refused.value.status, refused.value.outcome) == (400, Outcome.NOT_DONE)
+    assert await client.jobs.count() == 2
 
 
 # -- why, and who --------------------------------------------------------------------------------------------
