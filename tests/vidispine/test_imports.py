@@ -481,8 +481,11 @@ async def test_files_that_are_there_already(client: Vidispine, sandbox: Sandbox,
     assert {request.size for request in sandbox.requests(method="POST")} == {0}
     other = await client.components.upload(File(b"other", name="a.mov"))
     await provider.import_shape(None, part, tag="lowres", item=item, idempotency_key="k")
-    with pytest.raises(Conflict, match="'k'"):
-        await provider.import_shape(None, other, tag="lowres", item=item, idempotency_key="k")
+    for file, tag, priority in ((other, "lowres", None), (part, "web", None), (part, "lowres", 10)):
+        with pytest.raises(Conflict, match="'k'"):
+            await provider.import_shape(
+                None, file, tag=tag, item=item, priority=priority, idempotency_key="k"
+            )
 
 
 async def test_sidecars(client: Vidispine, sandbox: Sandbox, item: str) -> None:
