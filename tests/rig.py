@@ -324,7 +324,7 @@ class FtrackRig(Rig):
         return [result["data"] for result in await self._hand.call(*queries)]
 
     async def fetch(self, url: str) -> bytes:
-        return await anyio.to_thread.run_sync(lambda: httpx.get(url).raise_for_status().content)
+        return await anyio.to_thread.run_sync(lambda: httpx.get(url, timeout=60).raise_for_status().content)
 
 
 class VidispineRig(Rig):
@@ -424,7 +424,7 @@ class VidispineRig(Rig):
         return [dict(job.raw) for job in jobs], files, storages
 
     async def fetch(self, url: str) -> bytes:
-        return await anyio.to_thread.run_sync(lambda: httpx.get(url).raise_for_status().content)
+        return await anyio.to_thread.run_sync(lambda: httpx.get(url, timeout=60).raise_for_status().content)
 
 
 class DeadlineRig(Rig):
@@ -495,7 +495,7 @@ class DeadlineRig(Rig):
         return [job.raw async for job in self.hand.jobs.list()]
 
     async def fetch(self, url: str) -> bytes:
-        return await anyio.to_thread.run_sync(lambda: httpx.get(url).raise_for_status().content)
+        return await anyio.to_thread.run_sync(lambda: httpx.get(url, timeout=60).raise_for_status().content)
 
 
 class MemoryRig(Rig):

@@ -68,7 +68,7 @@ async def test_there_and_back(
         path = await client.components.download(one, to=tmp_path / "back" / one.details.path)
         assert await anyio.Path(path).read_bytes() == FILES[one.details.path]
     link = await client.components.url(inputs[0])
-    answer = await anyio.to_thread.run_sync(lambda: httpx.get(link, trust_env=False))
+    answer = await anyio.to_thread.run_sync(lambda: httpx.get(link, trust_env=False, timeout=60))
     assert answer.content == b"scene"
     sandbox.act("deadline", "finish", jobs=[job.id])
     assert (await client.jobs.wait(job)).state is JobState.DONE

@@ -31,8 +31,8 @@ def studio(callsheet_sandbox: Sandbox) -> Iterator[Studio]:
     credentials = {"ftrack-user": "sandbox", "ftrack-api-key": "sandbox-key"}
     # Without TLS there is nothing to verify, and nothing to load for it.
     with (
-        httpx.Client(base_url=callsheet_sandbox.url, headers=credentials, verify=False) as http,
-        httpx.Client(verify=False) as bare,
+        httpx.Client(base_url=callsheet_sandbox.url, headers=credentials, verify=False, timeout=60) as http,
+        httpx.Client(verify=False, timeout=60) as bare,
     ):
         yield Studio(http, bare)
 
@@ -49,5 +49,7 @@ def still_farm(callsheet_sandbox: Sandbox) -> Iterator[Farm]:
 def archive(callsheet_sandbox: Sandbox) -> Iterator[Archive]:
     """The sandbox's Vidispine server, on which time passes only as tests say."""
     callsheet_sandbox.clock.freeze()
-    with httpx.Client(base_url=callsheet_sandbox.url, auth=("admin", "admin"), verify=False) as http:
+    with httpx.Client(
+        base_url=callsheet_sandbox.url, auth=("admin", "admin"), verify=False, timeout=60
+    ) as http:
         yield Archive(http)

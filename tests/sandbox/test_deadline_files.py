@@ -201,7 +201,7 @@ def test_the_server_starts_when_it_is_needed(capfd: pytest.CaptureFixture[str]) 
         assert len(held().children - before) == 1
     assert held().children == before
     with pytest.raises(httpx.ConnectError):
-        httpx.get(url, verify=False)
+        httpx.get(url, verify=False, timeout=60)
     assert capfd.readouterr() == ("", "")
 
 
@@ -220,7 +220,7 @@ def test_the_server_ends_with_its_sandbox(number: signal.Signals) -> None:
         assert process.communicate(timeout=30) == ("", "")
     assert process.returncode == (-number if number == signal.SIGKILL else 0)
     with pytest.raises(httpx.ConnectError):
-        httpx.get(url, verify=False)
+        httpx.get(url, verify=False, timeout=60)
 
 
 def test_the_next_port_is_for_the_server() -> None:

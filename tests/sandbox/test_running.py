@@ -64,7 +64,7 @@ def test_it_tells_how_to_reach_it_and_ends_when_told(command: str, number: signa
             out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (0, "", "")
     with pytest.raises(httpx.ConnectError):
-        httpx.get(url, verify=False)
+        httpx.get(url, verify=False, timeout=60)
 
 
 class Held:
@@ -72,11 +72,11 @@ class Held:
 
     def __init__(self, url: str) -> None:
         rule = {"kind": "latency", "seconds": 3600, "path": "/api"}
-        httpx.put(f"{url}/_sandbox/faults", json=rule, verify=False)
+        httpx.put(f"{url}/_sandbox/faults", json=rule, verify=False, timeout=60)
         host, port = url.removeprefix("http://").split(":")
         self._line = socket.create_connection((host, int(port)))
         self._line.sendall(b"POST /api HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
-        while not httpx.get(f"{url}/_sandbox/faults", verify=False).json()[0]["struck"]:
+        while not httpx.get(f"{url}/_sandbox/faults", verify=False, timeout=60).json()[0]["struck"]:
             pass
 
     def __enter__(self) -> None: ...
@@ -103,12 +103,14 @@ def test_it_runs_beside_a_test(process: bool) -> None:
         assert sandbox.clock.advance(1) == sandbox.clock.now()
         credentials = {"ftrack-user": "sandbox", "ftrack-api-key": "sandbox-key"}
         operation = {"action": "query", "expression": "select id from Job"}
-        answer = httpx.post(f"{sandbox.url}/api", json=[operation], headers=credentials, verify=False)
+        answer = httpx.post(
+            f"{sandbox.url}/api", json=[operation], headers=credentials, verify=False, timeout=60
+        )
         assert len(answer.json()[0]["data"]) == 4
         assert [request.path for request in sandbox.requests()] == ["/api"]
         url = sandbox.url
     with pytest.raises(httpx.ConnectError):
-        httpx.get(url, verify=False)
+        httpx.get(url, verify=False, timeout=60)
 
 
 @pytest.mark.parametrize("process", [False, True])

@@ -32,7 +32,7 @@ SAMPLES = Path(__file__).parents[1] / "wire" / "samples" / "vidispine"
 def test_credentials_are_asked_for(archive: Archive, authorization: str | None) -> None:
     """Without good credentials there is nothing but a 401 that asks for them, whatever the path."""
     headers = {"Authorization": authorization} if authorization else {}
-    with httpx.Client(base_url=archive.http.base_url, verify=False) as bare:
+    with httpx.Client(base_url=archive.http.base_url, verify=False, timeout=60) as bare:
         for path in ("/API/job", "/API/nothing"):
             answer = bare.get(path, headers=headers)
             assert answer.status_code == 401
@@ -46,7 +46,7 @@ def test_tokens_expire(archive: Archive, callsheet_sandbox: Sandbox) -> None:
     short, kept = (
         archive.get(f"/token?seconds=30&autoRefresh={word}")["token"] for word in ("false", "True")
     )
-    with httpx.Client(base_url=archive.http.base_url, verify=False) as bare:
+    with httpx.Client(base_url=archive.http.base_url, verify=False, timeout=60) as bare:
 
         def status(token: str, scheme: str = "token") -> int:
             return bare.get("/API/whoami", headers={"Authorization": f"{scheme} {token}"}).status_code
@@ -428,7 +428,7 @@ def test_a_silent_listener_does_not_hold_the_end(archive: Archive) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         with Sandbox() as other:
-            own = Archive(httpx.Client(base_url=other.url, auth=("admin", "admin"), verify=False))
+            own = Archive(httpx.Client(base_url=other.url, auth=("admin", "admin"), verify=False, timeout=60))
             with own.http:
                 own.post("/job/notification/", json=notification(url, "create"))
                 own.make()

@@ -208,7 +208,7 @@ def test_placeholders_without_a_login(archive: Archive, callsheet_sandbox: Sandb
     """Whoever has the links of a placeholder brings its components; a wrong passkey, or none, is unknown."""
     item = archive.post("/import/placeholder?container=1&audio=1", json={})["id"]
     links = archive.post(f"/import/placeholder/{item}/raw-passkey")["uri"]
-    with httpx.Client(verify=False) as bare:
+    with httpx.Client(verify=False, timeout=60) as bare:
         for link in links:
             answer = bare.post(f"{link[:-1]}x", content=CLIP)
             assert (answer.status_code, answer.json()["notFound"]["type"]) == (404, "passkey")
@@ -219,7 +219,7 @@ def test_placeholders_without_a_login(archive: Archive, callsheet_sandbox: Sandb
     assert ended(archive, callsheet_sandbox, made)["data"]["itemId"] == item
     assert archive.post(f"/import/placeholder/{item}/raw-passkey") == {}
     other = archive.post("/import/placeholder?container=1", json={})["id"]
-    with httpx.Client(base_url=archive.http.base_url, verify=False) as bare:
+    with httpx.Client(base_url=archive.http.base_url, verify=False, timeout=60) as bare:
         path = f"/APInoauth/import/placeholder/{other}/container/raw"
         assert bare.post(f"{path}?passkey=", content=CLIP).status_code == 404
 
@@ -301,11 +301,11 @@ def test_an_import_without_a_login(archive: Archive, callsheet_sandbox: Sandbox)
     callsheet_sandbox.clock.advance(60)
     assert archive.job(asked["jobId"])["status"] == "READY"
     url = f"{callsheet_sandbox.url}/APInoauth/import/raw?transferId=t-1&passkey="
-    assert httpx.post(f"{url}wrong", content=CLIP, verify=False).status_code == 404
-    brought = httpx.post(url + passkey, content=CLIP, verify=False).json()
+    assert httpx.post(f"{url}wrong", content=CLIP, verify=False, timeout=60).status_code == 404
+    brought = httpx.post(url + passkey, content=CLIP, verify=False, timeout=60).json()
     assert brought["jobId"] == asked["jobId"]
     assert ended(archive, callsheet_sandbox, brought)["data"]["shot"] == "sh010"
-    assert httpx.post(url + passkey, content=CLIP, verify=False).status_code == 404
+    assert httpx.post(url + passkey, content=CLIP, verify=False, timeout=60).status_code == 404
 
 
 def test_metadata_of_items(archive: Archive) -> None:
@@ -379,10 +379,10 @@ def test_a_server_may_send_readers_elsewhere(archive: Archive, callsheet_sandbox
     assert answer.status_code == 303
     assert link.startswith(f"{callsheet_sandbox.url}/APInoauth/")
     for url in (answer.headers["location"], link):
-        assert httpx.get(url, verify=False).content == CLIP
+        assert httpx.get(url, verify=False, timeout=60).content == CLIP
     callsheet_sandbox.clock.advance(60)
-    assert httpx.get(link, verify=False).status_code == 403
-    assert httpx.get(answer.headers["location"], verify=False).content == CLIP
+    assert httpx.get(link, verify=False, timeout=60).status_code == 403
+    assert httpx.get(answer.headers["location"], verify=False, timeout=60).content == CLIP
     for minutes in (0, 721, "long"):
         assert archive.refused("POST", f"/file/{file_id}/uri?duration={minutes}")[0] == 400
 
@@ -677,7 +677,7 @@ def test_items_tell_where_their_files_are(archive: Archive, callsheet_sandbox: S
     (uri,) = archive.get(f"/item/{item}/uri")["uri"]
     assert uri.startswith("file:///srv/originals/")
     (link,) = archive.get(f"/item/{item}?content=shape,uri&noauth-url=true")["files"]["uri"]
-    assert httpx.get(link, verify=False).content == CLIP
+    assert httpx.get(link, verify=False, timeout=60).content == CLIP
     newer = archive.post("/import/placeholder?container=1", json={})["id"]
     assert archive.get("/item?number=5") == {"hits": 2, "item": [{"id": newer}, {"id": item}]}
     assert archive.get(f"/item/{newer}/uri") == {}
