@@ -82,6 +82,23 @@ async def test_fetch_from_another_origin(road: Road, how: str) -> None:
     assert b"canary" not in request.head
 
 
+async def test_nothing_follows_on_later_hops(road: Road) -> None:
+    """A foreign origin that redirects within itself, then to a third, gets no more than on the first hop."""
+
+    def play(line: Line) -> None:
+        while True:
+            line.answer(302, b"", {"Location": "/on" if line.request().target == "/hop" else third.url})
+
+    with FaultServer(always(FINE)) as third, FaultServer(play) as other:
+        with FaultServer(pointing(302, other.url + "/hop")) as server:
+            async with road(server.url, headers=CREDENTIALS, auth=Signature()) as http:
+                own = {"X-Own": "canary-own", "Cookie": "canary=own"}
+                assert (await http.send("GET", "/file", headers=own)).body == b"fine"
+    foreign = [*other.requests, *third.requests]
+    assert [request.target for request in foreign] == ["/hop", "/on", "/"]
+    assert [set(request.headers) for request in foreign] == [{"host", "user-agent", "accept-encoding"}] * 3
+
+
 async def test_credentials_do_not_return(road: Road) -> None:
     """A foreign origin that redirects back to ours cannot make us use our credentials there."""
     back = "/fine"

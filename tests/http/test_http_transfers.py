@@ -328,6 +328,26 @@ async def test_downloads_are_whole(
 
 
 @pytest.mark.parametrize(
+    ("size", "error", "message"),
+    [
+        (1 << 20, errors.NotFound, "404 Not Found"),
+        ((1 << 20) + 1, errors.InvalidResponse, "its body exceeds 1048576 bytes"),
+    ],
+)
+async def test_refusals_are_not_read_for_ever(
+    road: Road, size: int, error: type[Exception], message: str
+) -> None:
+    """What is said instead of what was asked for may have 1 MiB, whatever that might have had."""
+    with FaultServer(always(answer(404, b"no" * (size // 2) + b"!" * (size % 2)))) as server:
+        async with road(server.url) as http:
+            with pytest.raises(error, match=message):
+                async with http.download("/file"):
+                    pytest.fail("there is nothing to read")
+            with pytest.raises(error, match=message):
+                await http.send("GET", "/file", limit=10)
+
+
+@pytest.mark.parametrize(
     ("status", "error"), [(403, errors.Denied), (404, errors.NotFound), (503, errors.Unavailable)]
 )
 async def test_refused_downloads_of_a_known_size(road: Road, status: int, error: type[Exception]) -> None:
