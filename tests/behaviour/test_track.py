@@ -775,14 +775,17 @@ async def test_nothing_is_written_before_the_block_begins(rig: Rig, client: Clie
 
 
 @needs("track", "create")
+@pytest.mark.parametrize("is_early", [True, False])
 async def test_cancelled_while_entering(
-    rig: Rig, client: Client[Any], monkeypatch: pytest.MonkeyPatch
+    rig: Rig, client: Client[Any], monkeypatch: pytest.MonkeyPatch, *, is_early: bool
 ) -> None:
     """A block that is cancelled while its job is being claimed leaves the job cancelled, not running."""
     job = await client.jobs.create("render")
     claim_job = client.provider.claim_job
 
     async def claim(*arguments: Any, **options: Any) -> Any:
+        if is_early:
+            scope.cancel()
         claimed = await claim_job(*arguments, **options)
         scope.cancel()
         return claimed

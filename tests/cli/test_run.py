@@ -236,10 +236,13 @@ def test_what_ignores_a_stop_is_killed_in_time(cli: Cli, run: Run) -> None:
     assert the_job(cli)["state"] == "cancelled"
 
 
-def test_a_command_that_ends_leaves_nothing_of_a_stopped_group(cli: Cli, run: Run) -> None:
-    """What a stopped command leaves behind is killed as well, though the command itself has gone."""
-    script = "(trap '' TERM; echo $(exec sh -c 'echo $PPID'); exec sleep 600) & wait"
-    process = run("run", "--kill-after", "0.3", "--", "sh", "-c", script)
+@pytest.mark.parametrize(("output", "limit"), [("", "0.3"), (">/dev/null 2>&1", "600")])
+def test_a_command_that_ends_leaves_nothing_of_a_stopped_group(
+    cli: Cli, run: Run, output: str, limit: str
+) -> None:
+    """What a stopped command leaves behind is killed as well, at once if it has let go of our output."""
+    script = f"(trap '' TERM; echo $(exec sh -c 'echo $PPID'); exec sleep 600 {output}) & wait"
+    process = run("run", "--kill-after", limit, "--", "sh", "-c", script)
     assert process.stdout is not None
     grandchild = int(process.stdout.readline())
     process.terminate()

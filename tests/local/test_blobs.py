@@ -28,7 +28,7 @@ from callsheet import (
     NotFound,
     Timeout,
 )
-from callsheet.providers.local import Garbage, LocalProvider, _blobs
+from callsheet.providers.local import Garbage, LocalProvider, _blobs, _parts
 from local.tools import Make, Upload, Worker, unseen
 
 MEGABYTE = 1 << 20
@@ -538,6 +538,18 @@ async def test_garbage_is_what_nobody_refers_to(
     assert set(stored(files).values()) == rest | {b"not ours"}
     assert await content(provider, kept) == b"kept"
     assert parts(files) == []
+
+
+async def test_part_that_a_thread_still_has_open_is_no_garbage(provider: LocalProvider, files: Path) -> None:
+    """An upload that was left behind by its caller keeps its part until its thread lets go of it."""
+    part = files / "tmp" / "left.part"
+    descriptor = _parts.open_locked(part)
+    assert descriptor is not None
+    os.write(descriptor, b"left")
+    assert await provider.collect_garbage() == []
+    os.close(descriptor)
+    assert await provider.collect_garbage() == [Garbage(part, 4)]
+    assert not part.exists()
 
 
 async def test_garbage_is_not_collected_while_another_process_uploads(
