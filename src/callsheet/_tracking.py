@@ -318,7 +318,7 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
             return JobChanges(state=JobState.CANCELLED)
         if error is None or (isinstance(error, SystemExit) and not error.code):
             return JobChanges(state=JobState.DONE, progress=1.0)
-        if isinstance(error, anyio.get_cancelled_exc_class() | KeyboardInterrupt):
+        if _is_cancellation(error):
             return JobChanges(state=JobState.CANCELLED)
         return JobChanges(state=JobState.FAILED, problem=_last_lines(error))
 
@@ -335,6 +335,13 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
                 return trouble
             else:
                 return None
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    """Tell whether the block was cancelled or interrupted; trio's nurseries wrap that in groups."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_cancellation, error.exceptions))
+    return isinstance(error, anyio.get_cancelled_exc_class() | KeyboardInterrupt)
 
 
 def _without(changes: JobChanges, names: set[str]) -> JobChanges:

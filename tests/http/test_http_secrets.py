@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import pickle
+import socket
 import traceback
 from collections.abc import Iterable
 
@@ -17,9 +18,9 @@ from callsheet import _errors as errors
 from callsheet._http._messages import Auth, Request
 from callsheet._http._options import HttpOptions
 from callsheet._redaction import Secret, clean, excerpt
-from faultserver import FaultServer, Line, always, answer
+from faultserver import FaultServer, Line, always, answer, once
 from support.loopwatch import LoopWatch
-from support.roads import Road
+from support.roads import Road, until
 
 WORDS = (
     "header",
@@ -275,10 +276,16 @@ async def test_refused_headers_are_named_not_shown(road: Road) -> None:
 
 
 async def test_cancelled_calls_say_so(road: Road, log: pytest.LogCaptureFixture) -> None:
-    """A call that is cancelled still writes its line."""
-    with FaultServer(lambda line: line.hang()) as server:
-        async with road(server.url) as http:
-            with anyio.move_on_after(0.05):
-                await http.send("GET", "/")
-    (line,) = [record.getMessage() for record in log.records if record.levelno == logging.INFO]
-    assert " -> no answer Cancelled" in line
+    """A call that is cancelled still writes its line, be it in connecting or in waiting for the answer."""
+    with FaultServer(once(end=Line.hang)) as server, socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        with socket.create_connection(full.getsockname()):  # the next one has to wait
+            for url in (server.url, f"http://127.0.0.1:{full.getsockname()[1]}"):
+                async with road(url) as http, anyio.create_task_group() as tasks:
+                    tasks.start_soon(http.send, "GET", "/")
+                    await until(lambda: len(server.requests) == 1)
+                    await anyio.wait_all_tasks_blocked()
+                    tasks.cancel_scope.cancel()
+    lines = [record.getMessage() for record in log.records if record.levelno == logging.INFO]
+    assert [" -> no answer Cancelled" in line for line in lines] == [True, True]

@@ -65,7 +65,11 @@ class Network(httpcore.AsyncNetworkBackend):
     async def _connect(
         self, host: str, port: int, timeout: float | None, local_address: str | None
     ) -> httpcore.AsyncNetworkStream:
-        stream = await self._backend.connect_tcp(host, port, timeout, local_address)
+        try:
+            stream = await self._backend.connect_tcp(host, port, timeout, local_address)
+        except BaseExceptionGroup as group:
+            # trio tries addresses side by side in a nursery, which wraps their cancellation.
+            raise _alone(group) from None
         if hasattr(select, "poll"):
             # Asked before each request; to ask the stream takes ten times as long.
             self._poll = select.poll()
@@ -178,6 +182,17 @@ class _Stream(httpcore.AsyncNetworkStream):
         if info == "is_readable":
             return self._network.readable()
         return self._stream.get_extra_info(info)
+
+
+def _alone(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return a cancellation as it would come without the group; any other group as it is."""
+    cancelled, rest = group.split(anyio.get_cancelled_exc_class())
+    if cancelled is None or rest is not None:
+        return group
+    error: BaseException = cancelled
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _within(reach: int, host: str, port: int) -> list[str]:
