@@ -9,6 +9,8 @@ import pytest
 
 HERE = Path(__file__).parent
 
+pytestmark = pytest.mark.timeout(180)  # each is a run of tests of its own
+
 PRELUDE = """
 import gc, subprocess, sys, threading, time
 import anyio, anyio.to_thread, pytest
@@ -176,10 +178,17 @@ def test_thread():
     threading.Thread(target=gate.wait, name="lingerer", daemon=True).start()
 
 async def test_busy_worker():
-    gate = threading.Event()
+    gate, busy = threading.Event(), threading.Event()
     kept.append(gate)
-    with anyio.move_on_after(0.01):
-        await anyio.to_thread.run_sync(gate.wait, abandon_on_cancel=True)
+
+    async def work():
+        await anyio.to_thread.run_sync(lambda: (busy.set(), gate.wait()), abandon_on_cancel=True)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(work)
+        while not busy.is_set():
+            await anyio.sleep(0.001)
+        tasks.cancel_scope.cancel()
 
 def test_file(tmp_path):
     kept.append(open(tmp_path / "lingering.txt", "w"))

@@ -248,15 +248,16 @@ async def test_gzip_bomb_costs_no_memory(road: Road, bomb: bytes) -> None:
 @pytest.mark.parametrize("part", ["head", "body"])
 async def test_slow_answer_ends_at_the_deadline(road: Road, clock: Clock, part: str) -> None:
     """An answer that drips one byte at a time never outlives the call's deadline."""
-    where = 5 if part == "head" else len(FINE) - 5
+    data = answer(200, b" " * 10_000)
+    where = 5 if part == "head" else len(data) - 9_000
     timeouts: list[errors.Timeout] = []
 
     def play(line: Line) -> None:
         line.request()
-        line.send(FINE[:where])
+        line.send(data[:where])
         line.acknowledged()
         arrived.set()
-        line.drip(FINE[where:] + b" " * 10_000, 0.02)
+        line.drip(data[where:], 0.02)
 
     async def call() -> None:
         with pytest.raises(errors.Timeout, match=r"no whole answer within 5 s") as caught:
