@@ -379,3 +379,24 @@ async def test_failed_renewal_is_told_to_all(road: Road) -> None:
                 for _ in range(10):
                     tasks.start_soon(call)
     assert (told, wrong.renewals, len(server.requests)) == ([Outcome.NOT_DONE] * 10, 1, 10)
+
+
+async def test_renewal_that_cannot_be_had(road: Road) -> None:
+    """Where nobody gives out new credentials, the call fails with that, and is not made again."""
+
+    class Away(Auth):
+        renewals = 0
+
+        def refused(self, answer: Answer) -> bool:
+            return answer.status == 401
+
+        async def refresh(self, answer: Answer) -> None:
+            self.renewals += 1
+            raise errors.TransportError("nobody gives out tokens")
+
+    away = Away()
+    with FaultServer(always(answer(401))) as server:
+        async with road(server.url, auth=away) as http:
+            with pytest.raises(errors.TransportError, match="nobody gives out tokens") as caught:
+                await http.send("GET", "/")
+    assert (caught.value.outcome, away.renewals, len(server.requests)) == (Outcome.NOT_DONE, 1, 1)

@@ -8,8 +8,10 @@ import pickle
 import socket
 import traceback
 from collections.abc import Iterable
+from typing import Any
 
 import anyio
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -148,6 +150,23 @@ async def test_canaries_in_a_proxy_url(road: Road, log: pytest.LogCaptureFixture
     assert len(seen) == 1
     assert base64.b64encode(b"jane:canary+proxy/0815==") in seen[0]
     assert_silent(WORDS, told, told_by(caught.value), told_by_variables(caught.value), log.text)
+
+
+async def test_canaries_in_a_cause(road: Road) -> None:
+    """An exception that tells a secret is no error's cause; any other is."""
+
+    class Telling:
+        async def handle_async_request(self, request: Any, /) -> Any:
+            raise httpx.ReadError(f"broken: {request.headers['x-key']}")
+
+        async def aclose(self) -> None: ...
+
+    async with road("http://127.0.0.1:1", transport=Telling()) as http:
+        for key, is_cause in ((Secret("canary-key"), False), ("plain", True)):
+            with pytest.raises(errors.TransportError, match="the connection broke off: broken: ") as caught:
+                await http.send("POST", "/", headers={"X-Key": key})
+            assert (caught.value.__cause__ is not None) is is_cause
+            assert "canary" not in "".join(traceback.format_exception(caught.value))
 
 
 async def test_one_line_for_each_request(road: Road, log: pytest.LogCaptureFixture) -> None:
