@@ -180,7 +180,7 @@ class Pool(httpx.AsyncBaseTransport):
 
     async def _reap(self, stopped: anyio.Event) -> None:
         """Close each idle connection when its time has come, traffic or not."""
-        # When this begins, one has just become idle. It may be in use again at once, and idle soon thereafter:
+        # When this begins, one has just become idle. It may be in use again at once, and idle soon after:
         # for each request of such a row to begin and end a task would cost more than to sleep through it.
         with anyio.move_on_after(self._options.idle):
             await stopped.wait()
