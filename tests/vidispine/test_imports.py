@@ -530,6 +530,19 @@ async def test_addresses(client: Vidispine, sandbox: Sandbox) -> None:
     assert named.name == "B-roll"
 
 
+async def test_addresses_with_passwords(client: Vidispine, sandbox: Sandbox) -> None:
+    """An address may hold a password, which goes to the server, and is shown nowhere."""
+    for uri, name in (("ftp://jane:canary@host/a b.mov", "a b.mov"), ("ftp://jane:canary@host", "host")):
+        job = await client.provider.import_uri(uri)
+        assert job.name == name
+        sandbox.clock.advance(60)
+        failed = await client.jobs.get(job)
+        assert failed.state is JobState.FAILED
+        assert "canary" not in f"{failed!r} {failed.details.steps!r} {await client.jobs.problem(job)}"
+        assert "//jane:canary" not in repr(failed.details)
+        assert failed.details.data["sourceUri"].startswith("ftp://jane:canary@host")
+
+
 Import = Callable[[str, str], Awaitable[Job]]
 
 

@@ -20,6 +20,7 @@ from callsheet.providers.vidispine._files_wire import item_metadata, own_files
 from callsheet.providers.vidispine._once import looked_for, made_job, once
 from callsheet.providers.vidispine._orders import Import, Order, as_job, destination_of, graded
 from callsheet.providers.vidispine._server import Pairs, Row, Server, path_of
+from callsheet.providers.vidispine._shape import bare
 from callsheet.providers.vidispine._words import OURS
 
 __all__ = ["ImportCalls", "Slot"]
@@ -188,8 +189,8 @@ class ImportCalls(ComponentCalls):
         Raises:
             Conflict: The key was used for something else.
         """
-        last = _checks.text(uri, "uri").rstrip("/").rpartition("/")[2]
-        called = _checks.optional_text(name, "name") or last or uri
+        shown = bare(_checks.text(uri, "uri"))  # which people see, and may hold a password
+        called = _checks.optional_text(name, "name") or shown.rstrip("/").rpartition("/")[2] or shown
         tags = [("tag", tag) for tag in words(transcode, "transcode")]
         wanted = Import(path=("import",), query=(("uri", uri), *tags, *graded(priority)))
         content = item_metadata(texts(metadata, "metadata"))

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-__all__ = ["entries", "floored", "pairs_of", "raised", "read_time", "text_of", "values", "write_time"]
+__all__ = ["bare", "entries", "floored", "pairs_of", "raised", "read_time", "text_of", "values", "write_time"]
 
 MILLISECOND = timedelta(milliseconds=1)
+
+_CREDENTIALS = re.compile(r"://[^\s/?#@\"'<>]{0,500}@")
+
+
+def bare(text: str) -> str:
+    """Return the text without the credentials of addresses in it, whatever their scheme."""
+    return _CREDENTIALS.sub("://", text) if "://" in text else text
 
 
 def values(found: Any) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from callsheet._models import Job, blank_job
 from callsheet.providers.vidispine._progress import progress_of, tasks_of
-from callsheet.providers.vidispine._shape import entries, pairs_of, read_time, text_of
+from callsheet.providers.vidispine._shape import bare, entries, pairs_of, read_time, text_of
 from callsheet.providers.vidispine._words import DESCRIPTION, ENDED, NAME, PRIORITIES, state_of, users_own
 from callsheet.providers.vidispine.details import read_job
 
@@ -91,10 +91,10 @@ def _problem(row: Mapping[str, Any], data: Mapping[str, str]) -> str | None:
         waiting = row.get("waiting")
         return (text_of(waiting) or None) if isinstance(waiting, Mapping) else None
     if data.get("errorMessage"):
-        return data["errorMessage"]
+        return bare(data["errorMessage"])
     told = [task["errorMessage"] for task in tasks_of(row) if task.get("errorMessage")]
     told += [data[key] for key in sorted(data) if key.startswith("errorMessage-") and data[key]]
-    return str(told[-1]) if told else None
+    return bare(str(told[-1])) if told else None
 
 
 def problem_text(document: Mapping[str, Any]) -> str | None:

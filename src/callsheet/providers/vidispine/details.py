@@ -16,7 +16,7 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from callsheet._errors import InvalidResponse
 from callsheet._models import Job
-from callsheet.providers.vidispine._shape import entries, pairs_of, read_time, values
+from callsheet.providers.vidispine._shape import bare, entries, pairs_of, read_time, values
 
 __all__ = [
     "VidispineCurrentStep",
@@ -32,6 +32,11 @@ __all__ = [
     "read_job",
     "readable",
 ]
+
+
+def _veiled(value: object) -> str:
+    """Return what is shown of a value: addresses in it may hold credentials."""
+    return bare(repr(value))
 
 
 @attrs.frozen(kw_only=True)
@@ -65,7 +70,7 @@ class VidispineNote:
     """A line that a step has logged, for people."""
 
     timestamp: datetime | None = None
-    description: str | None = None
+    description: str | None = attrs.field(default=None, repr=_veiled)
 
 
 @attrs.frozen(kw_only=True)
@@ -90,7 +95,7 @@ class VidispineStep:
     notes: tuple[VidispineNote, ...] = ()
     tasks: tuple[VidispineStep, ...] = ()
     total_tasks: int | None = None
-    error_message: str | None = None
+    error_message: str | None = attrs.field(default=None, repr=_veiled)
 
 
 @attrs.frozen(kw_only=True)
@@ -108,7 +113,8 @@ class VidispineJob:
 
     Attributes:
         started: When it was made.
-        data: The job's metadata: all of it from `jobs.get`, less from a listing without metadata.
+        data: The job's metadata: all of it from `jobs.get`, less from a listing without metadata. Credentials
+            in addresses there are not shown.
         steps: What it has begun so far (the document's `log.task`); from `jobs.get`, or a listing with steps.
         jobs: Jobs that belong to it.
     """
@@ -122,7 +128,7 @@ class VidispineJob:
     finished: datetime | None = None
     current_step: VidispineCurrentStep | None = None
     total_steps: int | None = None
-    data: Mapping[str, str] = attrs.field(factory=dict)
+    data: Mapping[str, str] = attrs.field(factory=dict, repr=_veiled)
     steps: tuple[VidispineStep, ...] = ()
     jobs: tuple[VidispineJob, ...] = ()
     waiting: VidispineWaiting | None = None
