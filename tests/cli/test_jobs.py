@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 import callsheet
-from support.commands import Cli
+from support.commands import Cli, Run, finished
 
 FIELDS = {
     "id", "tracker", "name", "state", "vendor_state", "ended", "type", "priority", "progress", "message",
@@ -199,6 +200,20 @@ def test_watch_writes_each_change(cli: Cli) -> None:
     answer = cli("jobs", "watch", job["id"])
     assert (answer.code, answer.err) == (0, "")
     assert answer.records == [{"previous": None, "current": job}]
+
+
+def test_a_watch_writes_each_change_at_once(cli: Cli, run: Run) -> None:
+    """Whoever reads a pipe has a change when it happens; Ctrl-C ends the watch."""
+    first = cli("jobs", "create", "a", "--state", "running").records[0]
+    # With that variable, Python itself would hand out each line.
+    process = run("jobs", "watch", "--state", "running", before=["env", "-u", "PYTHONUNBUFFERED"])
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline()) == {"previous": None, "current": first}
+    second = cli("jobs", "create", "b", "--state", "running").records[0]
+    assert json.loads(process.stdout.readline()) == {"previous": None, "current": second}
+    process.send_signal(signal.SIGINT)
+    answer = finished(process)
+    assert (answer.code, answer.out, answer.err) == (130, "", "callsheet: interrupted\n")
 
 
 @pytest.mark.parametrize(
