@@ -330,7 +330,7 @@ async def test_counts_are_not_kept_without_limit(rig: Rig) -> None:
         for index in (1000, 1, 0):
             await client.jobs.count(user=f"user {index}", max_age=3600)
         assert provider.made["count_jobs"] == 1002
-        # The last three made room in turn for 0 and 1; what is asked for afresh, as 2 is here, is kept longest.
+        # What is asked for afresh, as 2 is here, is kept longer than what was asked for after it before.
         await client.jobs.count(user="user 2")
         await client.jobs.count(user="one more", max_age=3600)
         await client.jobs.count(user="user 2", max_age=3600)
