@@ -168,16 +168,6 @@ class Line:
             while True:
                 self._more()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the peer has not closed; the kernel knows before the peer's next connection."""
-        try:
-            return self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-
     def acknowledged(self) -> None:
         """Wait until the peer's kernel has taken everything that was sent."""
         while fcntl.ioctl(self._socket, termios.TIOCOUTQ, b"\0" * 4) != b"\0" * 4:

@@ -13,6 +13,7 @@ import anyio
 import httpx
 import pytest
 
+from callsheet._http._network import Network
 from callsheet._http._options import HttpOptions
 from callsheet._http._pool import Pool
 from faultserver import Authority, FaultServer, Line, Play, always, answer, chunked, in_turn, nobody, once
@@ -41,20 +42,27 @@ async def test_one_connection_serves_many_requests() -> None:
         assert (pool.busy, pool.idle) == (0, 0)
 
 
-async def test_limit_counts_busy_and_idle_over_all_origins() -> None:
+async def test_limit_counts_busy_and_idle_over_all_origins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests to three servers never hold more connections than allowed, idle ones included."""
-    lines: list[Line] = []
-    most = 0
+    open_now = most = 0
+    connect, close = Network._connect, Network.aclose
 
-    def play(line: Line) -> None:
-        nonlocal most
-        lines.append(line)
-        while True:
-            line.request()
-            most = max(most, sum(line.is_open for line in lines))
-            line.answer(200, b"fine")
+    async def counted_connect(network: Network, *args: Any) -> Any:
+        nonlocal open_now, most
+        open_now += 1
+        most = max(most, open_now)
+        return await connect(network, *args)
 
-    with FaultServer(play) as a, FaultServer(play) as b, FaultServer(play) as c:
+    async def counted_close(network: Network) -> None:
+        nonlocal open_now
+        was_open = bool(network._streams)
+        await close(network)
+        open_now -= was_open
+
+    # Counted here: a server may see the old connection's end after the new one's begin.
+    monkeypatch.setattr(Network, "_connect", counted_connect)
+    monkeypatch.setattr(Network, "aclose", counted_close)
+    with FaultServer(always(OK)) as a, FaultServer(always(OK)) as b, FaultServer(always(OK)) as c:
         pool = Pool(HttpOptions(connections=4))
         async with anyio.create_task_group() as tasks:
             for index in range(90):
@@ -62,7 +70,7 @@ async def test_limit_counts_busy_and_idle_over_all_origins() -> None:
         assert pool.busy == 0
         assert pool.idle <= 4
         await pool.aclose()
-    assert most <= 4
+    assert (most, open_now) == (4, 0)
     assert len(a.requests) + len(b.requests) + len(c.requests) == 90
 
 
