@@ -74,7 +74,7 @@ def lowest(session: nox.Session) -> None:
     project = PROJECT["project"]
     required = itertools.chain(project["dependencies"], *project["optional-dependencies"].values())
     oldest = {line.replace(">=", "==") for line in required if not line.startswith("callsheet")}
-    session.install("-q", *sorted(oldest))
+    session.install("-q", *sorted(oldest), *group("test"))
     env = vendors(session, *CLIENTS)
     # These hold Deadline Cloud to what the newest botocore knows of it.
     newest = "(test_deadline_models and (every_field or every_word)) or (any_name and deadline)"
