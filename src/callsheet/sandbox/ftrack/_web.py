@@ -132,17 +132,18 @@ async def received(request: Request, target: Path) -> tuple[int, bytes]:
     digest, size, waiting = hashlib.md5(usedforsecurity=False), 0, bytearray()
 
     def keep(data: bytes) -> None:
+        # Opened each time: a file that is open meanwhile would stay so if the request were cancelled.
+        with target.open("ab") as file:
+            file.write(data)
         digest.update(data)
-        file.write(data)
 
-    with await anyio.to_thread.run_sync(target.open, "wb") as file:
-        async for chunk in request.stream():
-            size += len(chunk)
-            waiting += chunk
-            if len(waiting) >= PIECE:
-                await anyio.to_thread.run_sync(keep, bytes(waiting))
-                waiting.clear()
-        await anyio.to_thread.run_sync(keep, bytes(waiting))
+    async for chunk in request.stream():
+        size += len(chunk)
+        waiting += chunk
+        if len(waiting) >= PIECE:
+            await anyio.to_thread.run_sync(keep, bytes(waiting))
+            waiting.clear()
+    await anyio.to_thread.run_sync(keep, bytes(waiting))
     return size, digest.digest()
 
 

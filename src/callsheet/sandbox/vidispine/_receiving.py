@@ -180,14 +180,19 @@ async def receive(
 async def write(call: Call, target: Path) -> int:
     """Write a request's body to a file; return its size."""
     count, waiting = 0, bytearray()
-    with await anyio.to_thread.run_sync(target.open, "wb") as stream:
-        async for chunk in call.request.stream():
-            count += len(chunk)
-            waiting += chunk
-            if len(waiting) >= PIECE:
-                await anyio.to_thread.run_sync(stream.write, bytes(waiting))
-                waiting.clear()
-        await anyio.to_thread.run_sync(stream.write, bytes(waiting))
+
+    def keep(data: bytes) -> None:
+        # Opened each time: a file that is open meanwhile would stay so if the request were cancelled.
+        with target.open("ab") as file:
+            file.write(data)
+
+    async for chunk in call.request.stream():
+        count += len(chunk)
+        waiting += chunk
+        if len(waiting) >= PIECE:
+            await anyio.to_thread.run_sync(keep, bytes(waiting))
+            waiting.clear()
+    await anyio.to_thread.run_sync(keep, bytes(waiting))
     return count
 
 
