@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import os
@@ -10,7 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import httpx
 import pytest
 
 from callsheet.sandbox import Sandbox, Settings
+from callsheet.sandbox._server import listen, serve
 
 PYTHON = [sys.executable, "-W", "error", "-m"]
 COMMANDS = {
@@ -246,3 +248,28 @@ def test_the_example_passes(pytester: pytest.Pytester) -> None:
     pytester.path.joinpath(EXAMPLE.name).write_bytes(EXAMPLE.read_bytes())
     result = pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=4)
+
+
+@pytest.mark.parametrize("steps", range(5))
+def test_a_connection_that_comes_as_it_ends(steps: int) -> None:
+    """However few steps of the loop lie between a connection and the end, none is left open."""
+
+    async def main(listener: socket.socket, client: socket.socket) -> None:
+        async def come_and_stop() -> None:
+            await begun.wait()
+            client.connect(listener.getsockname())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            stopped.set()
+
+        begun, stopped = asyncio.Event(), asyncio.Event()
+        coming = asyncio.create_task(come_and_stop())
+        await serve(Settings(), listener, stopped, ready=lambda _: begun.set())
+        await coming
+
+    with listen(Settings(port=0)) as listener, socket.socket() as client:
+        client.settimeout(30)
+        asyncio.run(main(listener, client))
+        listener.close()
+        with suppress(ConnectionResetError):
+            assert client.recv(1) == b""

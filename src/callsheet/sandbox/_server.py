@@ -8,6 +8,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from uvicorn.config import Config
@@ -73,6 +74,7 @@ async def serve(
             ready(frame)
             await stopped.wait()
         finally:
+            await stop_accepting(listener)
             server.close()
             await end(state)
 
@@ -100,6 +102,14 @@ def protocol_factory(frame: Frame, state: ServerState) -> Callable[[], asyncio.P
     )
     config.load()
     return lambda: Counted(config, state, {})
+
+
+async def stop_accepting(listener: socket.socket) -> None:
+    """Take no more connections, and have the last ones made: a closed server would leave them open."""
+    with suppress(NotImplementedError):  # on Windows
+        asyncio.get_running_loop().remove_reader(listener)
+    for _ in range(3):  # asyncio makes a connection in a task, and in calls of that task's
+        await asyncio.sleep(0)
 
 
 async def end(state: ServerState) -> None:
