@@ -27,6 +27,9 @@ for ignored in (signal.SIGHUP, signal.SIGQUIT, signal.SIGINT):
     if signal.getsignal(ignored) is signal.SIG_IGN:
         signal.signal(ignored, signal.default_int_handler if ignored is signal.SIGINT else signal.SIG_DFL)
 
+# Programs are to run as they do from a user's shell, with their output buffered.
+os.environ.pop("PYTHONUNBUFFERED", None)
+
 LOOP_LIMIT = 0.05 if "COVERAGE_RUN" not in os.environ else 0.2
 """Seconds of CPU that one step of the loop may take; measuring coverage takes its own time of each."""
 HANG_LIMIT = 600 if FULL else 60

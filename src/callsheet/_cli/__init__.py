@@ -26,13 +26,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # also while libraries are loaded
         say("interrupted")
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Nobody reads on; nor shall the interpreter try to write what is left.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # nobody reads on
         return Exit.UNREAD
     except OSError as exc:
         say(f"error: {exc}")
         return Exit.FAILED
+    finally:
+        _drop_unwritten()
+
+
+def _drop_unwritten() -> None:
+    """Let go of what cannot be written, which the interpreter would try, and complain of, at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _answer(given: Sequence[str]) -> int:
