@@ -95,6 +95,9 @@ class Terminal:
         # Our own end of the command's side keeps what it wrote last from being lost with its end.
         self._master, self._slave = pty.openpty()
         fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        modes = termios.tcgetattr(self._slave)
+        modes[3] |= termios.NOFLSH  # else Ctrl-C would take back what was written and we have not read yet
+        termios.tcsetattr(self._slave, termios.TCSANOW, modes)
         environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), "PS1": "$ "}
         self.process = subprocess.Popen(
             ["setsid", "--ctty", *command],
