@@ -239,7 +239,7 @@ async def whole(client: Client[Any], part: Component) -> bool:
 async def test_upload(rig: Rig, client: Client[Any], tmp_path: Path) -> None:
     """A cancelled upload made a whole component or none; with its key it makes one."""
     path = tmp_path / "plate.mov"
-    path.write_bytes(CONTENT)
+    await anyio.to_thread.run_sync(path.write_bytes, CONTENT)
 
     async def attempt(checkpoint: int) -> Cut[Component]:
         upload = partial(client.components.upload, path, idempotency_key=f"k-{checkpoint}")
@@ -259,7 +259,7 @@ async def test_attach(rig: Rig, client: Client[Any], tmp_path: Path) -> None:
     """A cancelled attach attached all files or none, each whole; called again it completes."""
     paths = [tmp_path / f"part {number}" for number in range(3)]
     for number, path in enumerate(paths):
-        path.write_bytes(CONTENT[: 1_200_000 * number])
+        await anyio.to_thread.run_sync(path.write_bytes, CONTENT[: 1_200_000 * number])
 
     async def attempt(checkpoint: int) -> Cut[list[Component]]:
         job = await rig.make_job()
@@ -285,9 +285,9 @@ async def test_download(rig: Rig, client: Client[Any], tmp_path: Path) -> None:
         path = folder / "plate.mov"
         cut = await cut_at(checkpoint, partial(client.components.download, part, folder))
         if path.exists():
-            assert path.read_bytes() == CONTENT
+            assert await anyio.to_thread.run_sync(path.read_bytes) == CONTENT
         assert await client.components.download(part, folder, overwrite=True) == path
-        assert path.read_bytes() == CONTENT
+        assert await anyio.to_thread.run_sync(path.read_bytes) == CONTENT
         assert [one.name for one in folder.iterdir()] == ["plate.mov"]
         return cut
 
