@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -35,7 +36,14 @@ def resolved(directory: str | os.PathLike[str]) -> Path:
         ConfigError: There is no such home, or symlinks lead in a circle.
     """
     try:
-        return Path(directory).expanduser().resolve()
+        path = Path(directory).expanduser().resolve()
+        try:
+            path.stat()
+        except OSError as exc:
+            # Python 3.13 resolves a circle to itself. What else may be wrong is told by who uses the path.
+            if exc.errno == errno.ELOOP:
+                raise
+        return path
     except (OSError, RuntimeError) as exc:
         raise ConfigError(f"directory {str(directory)!r} leads nowhere: {exc}", provider="local") from exc
 
