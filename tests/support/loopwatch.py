@@ -24,6 +24,9 @@ import trio
 
 __all__ = ["LoopWatch", "SlowStep"]
 
+TICK = 0.01
+"""Seconds in which Linux counts what was stolen; to ask more often tells nothing new, and takes time."""
+
 
 @attrs.frozen
 class SlowStep:
@@ -41,20 +44,15 @@ class LoopWatch(trio.abc.Instrument):
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
-        self._slow: list[SlowStep] = []
+        self.slow: list[SlowStep] = []
         self._stolen = _stolen()
+        self._asked = time.perf_counter()
         self._thread = threading.get_ident()
         self._collecting = 0.0
         self._collected = 0.0
         self._stepping: Any = None
         self._from: list[tuple[str, int]] = []
         self._began = 0.0
-
-    @property
-    def slow(self) -> list[SlowStep]:
-        """The steps that took too long, whatever was stolen from this machine meanwhile."""
-        stolen = _stolen() - self._stolen if self._slow else 0.0
-        return [step for step in self._slow if step.seconds - stolen > self.limit]
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -92,13 +90,17 @@ class LoopWatch(trio.abc.Instrument):
     def _begin(self, stepping: Any) -> None:
         self._stepping = stepping
         self._from = _calls(stepping)
+        if time.perf_counter() - self._asked > TICK:
+            self._stolen, self._asked = _stolen(), time.perf_counter()
         self._began = self._now()
 
     def _end(self) -> None:
         seconds = self._now() - self._began
         # Nothing is stepping in the step of trio that adds the instrument.
         if self._stepping is not None and seconds > self.limit:
-            self._slow.append(SlowStep(_name(self._stepping, self._from), seconds))
+            seconds -= _stolen() - self._stolen
+        if self._stepping is not None and seconds > self.limit:
+            self.slow.append(SlowStep(_name(self._stepping, self._from), seconds))
         self._stepping = None
 
     def _now(self) -> float:
