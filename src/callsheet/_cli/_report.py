@@ -150,8 +150,7 @@ class Report:
         if self.log and self.log.trouble:
             say(f"the log is not whole: {self.log.trouble}")
         for pattern in self.attach:
-            # Path.glob takes no absolute patterns.
-            names = {pattern, *glob.glob(pattern, recursive=True)}  # noqa: PTH207 - as said
+            names = {pattern, *glob.glob(pattern, recursive=True)}  # noqa: PTH207 - Path.glob takes no absolute ones
             found = [path for path in map(Path, sorted(names)) if path.is_file()]
             files += [path for path in found if path not in files]
             if not found:

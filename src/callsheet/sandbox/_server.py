@@ -106,7 +106,7 @@ def protocol_factory(frame: Frame, state: ServerState) -> Callable[[], asyncio.P
 
 async def stop_accepting(listener: socket.socket) -> None:
     """Take no more connections, and have the last ones made: a closed server would leave them open."""
-    with suppress(NotImplementedError):  # on Windows
+    with suppress(NotImplementedError):  # Windows' loop watches no sockets
         asyncio.get_running_loop().remove_reader(listener)
     for _ in range(3):  # asyncio makes a connection in a task, and in calls of that task's
         await asyncio.sleep(0)

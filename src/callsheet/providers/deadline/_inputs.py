@@ -128,7 +128,7 @@ def _resolved(given: Sequence[Any]) -> tuple[dict[str, Any], list[tuple[Any, Fil
 def absolute(path: Any) -> str:
     """Return a path as Deadline is told it: absolute, without dot segments, its links as they are."""
     # Not resolved: workers map the path as the user wrote it.
-    return os.path.normpath(os.path.join(os.getcwd(), os.fspath(path)))  # noqa: PTH109, PTH118 - as written
+    return os.path.normpath(os.path.join(os.getcwd(), os.fspath(path)))  # noqa: PTH109, PTH118 - a text
 
 
 def _is_placed(file: File) -> bool:

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from callsheet.sandbox._arriving import PIECE, keep_body
 from callsheet.sandbox.ftrack._actions import Batch
 from callsheet.sandbox.ftrack._errors import FtrackError, ValidationError
 from callsheet.sandbox.ftrack._writing import Writer
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from callsheet.sandbox.ftrack import Ftrack
 
 __all__ = ["routes"]
-
-PIECE = 1024 * 1024
-"""Bytes that are written, or read, at once."""
 
 Handler = Callable[["Ftrack", Request], Awaitable[Response]]
 
@@ -117,34 +115,15 @@ async def upload(part: Ftrack, request: Request) -> Response:
         return PlainTextResponse("AccessDenied: the URL is not signed, or has expired\n", 403)
     arriving = part.files.scratch()
     try:
-        size, digest = await received(request, arriving)
+        md5 = hashlib.md5(usedforsecurity=False)
+        size = await keep_body(request, arriving, see=md5.update)
         if "size" in words and size != int(words["size"]):
             return PlainTextResponse(f"IncompleteBody: {size} bytes, not {words['size']}\n", 400)
-        if "md5" in words and base64.b64encode(digest).decode() != words["md5"]:
+        if "md5" in words and base64.b64encode(md5.digest()).decode() != words["md5"]:
             return PlainTextResponse("BadDigest: the bytes do not match their Content-MD5\n", 400)
-        return stored(part, words, arriving, digest.hex())
+        return stored(part, words, arriving, md5.hexdigest())
     finally:
         arriving.unlink(missing_ok=True)
-
-
-async def received(request: Request, target: Path) -> tuple[int, bytes]:
-    """Write a request's body to a file; return its size and its MD5."""
-    digest, size, waiting = hashlib.md5(usedforsecurity=False), 0, bytearray()
-
-    def keep(data: bytes) -> None:
-        # Opened each time: a file that is open meanwhile would stay so if the request were cancelled.
-        with target.open("ab") as file:
-            file.write(data)
-        digest.update(data)
-
-    async for chunk in request.stream():
-        size += len(chunk)
-        waiting += chunk
-        if len(waiting) >= PIECE:
-            await anyio.to_thread.run_sync(keep, bytes(waiting))
-            waiting.clear()
-    await anyio.to_thread.run_sync(keep, bytes(waiting))
-    return size, digest.digest()
 
 
 def stored(part: Ftrack, words: dict[str, str], arrived: Path, tag: str) -> Response:

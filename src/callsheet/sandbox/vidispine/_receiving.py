@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 import attrs
 
+from callsheet.sandbox._arriving import PIECE, keep_body
 from callsheet.sandbox.vidispine import _answering
 from callsheet.sandbox.vidispine._answering import Reply
 from callsheet.sandbox.vidispine._asking import Call
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from callsheet.sandbox.vidispine._door import Table
 
 __all__ = ["TABLE", "Transfer", "Transfers", "more_to_come", "receive"]
-
-PIECE = 1024 * 1024
-"""Bytes that are written at once."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -164,7 +162,7 @@ async def receive(
     name, filename = call.text("transferId") or secrets.token_hex(8), call.text("filename")
     arriving = files.scratch(secrets.token_hex(8))
     try:
-        count = await write(call, arriving)
+        count = await keep_body(call.request, arriving)
         if head.size is not None and head.index + count > head.size:
             raise invalid("size", "there are more bytes than that", str(head.size))
         if file is not None:
@@ -175,25 +173,6 @@ async def receive(
         return await joined(call, transfer, head, arriving, count)
     finally:
         arriving.unlink(missing_ok=True)
-
-
-async def write(call: Call, target: Path) -> int:
-    """Write a request's body to a file; return its size."""
-    count, waiting = 0, bytearray()
-
-    def keep(data: bytes) -> None:
-        # Opened each time: a file that is open meanwhile would stay so if the request were cancelled.
-        with target.open("ab") as file:
-            file.write(data)
-
-    async for chunk in call.request.stream():
-        count += len(chunk)
-        waiting += chunk
-        if len(waiting) >= PIECE:
-            await anyio.to_thread.run_sync(keep, bytes(waiting))
-            waiting.clear()
-    await anyio.to_thread.run_sync(keep, bytes(waiting))
-    return count
 
 
 async def joined(call: Call, transfer: Transfer, head: Head, arrived: Path, count: int) -> Transfer | None:
