@@ -32,7 +32,11 @@ OPTIONS: dict[str, Any] = {
     "heartbeat_seconds": int | float,
 }
 
-BOUNDS: dict[str, tuple[float, float]] = {"utc_offset": (-24, 24), "link_seconds": (0, 1e9), "heartbeat_seconds": (0, 1e9)}
+BOUNDS: dict[str, tuple[float, float]] = {
+    "utc_offset": (-24, 24),
+    "link_seconds": (0, 1e9),
+    "heartbeat_seconds": (0, 1e9),
+}
 
 
 class Ftrack:
