@@ -357,18 +357,22 @@ def test_a_server_without_time_zones_speaks_local_time(studio: Studio, callsheet
     ]
 
 
-def test_unknown_options_are_named(callsheet_sandbox: Sandbox) -> None:
+def test_unknown_options_are_named(studio: Studio, callsheet_sandbox: Sandbox) -> None:
     """An option or value that ftrack does not know is refused by its name, and nothing changes."""
-    wrong: list[dict[str, Any]] = [
-        {"normalise": True, "nope": 1},
-        {"normalise": 1},
-        {"link_seconds": True},
-        {"link_seconds": -1},
-        {"utc_offset": 25},
-        {"heartbeat_seconds": -1},
-    ]
-    for options in wrong:
-        with pytest.raises(ValueError, match=rf"^{list(options)[-1]}: "):
+    known = "normalise, utc_offset, link_seconds, events, heartbeat_seconds"
+    seconds = "a number from 0 to 1,000,000,000"
+    wrong: dict[str, dict[str, Any]] = {
+        f"nope: ftrack knows only {known}": {"normalise": False, "nope": 1},
+        "normalise: 1 is not true or false": {"events": False, "normalise": 1},
+        f"link_seconds: true is not {seconds}": {"link_seconds": True},
+        f"link_seconds: -1 is not {seconds}": {"link_seconds": -1},
+        "utc_offset: 25 is not a number from -24 to 24, or null": {"utc_offset": 25},
+        f'heartbeat_seconds: "5" is not {seconds}': {"heartbeat_seconds": "5"},
+    }
+    before = studio.http.get("/_sandbox/ftrack").json()
+    for words, options in wrong.items():
+        with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
             callsheet_sandbox.configure("ftrack", **options)
+    assert studio.http.get("/_sandbox/ftrack").json() == before
     with pytest.raises(ValueError, match="nothing here is called shotgrid"):
         callsheet_sandbox.configure("shotgrid", normalise=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import uuid
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ import anyio.to_thread
 from starlette.routing import BaseRoute
 
 from callsheet.sandbox._frame import World
+from callsheet.sandbox._options import FLAG, NULL, Options, number
 from callsheet.sandbox.deadline import _acts, _model
 from callsheet.sandbox.deadline._documents import Job
 from callsheet.sandbox.deadline._errors import NotThere
@@ -28,21 +28,24 @@ from callsheet.sandbox.deadline._web import Kept, routes
 
 __all__ = ["Deadline"]
 
-OPTIONS: dict[str, Any] = {
-    "workers": int,
-    "pick_up_seconds": int | float,
-    "start_seconds": int | float,
-    "task_seconds": int | float,
-    "create_seconds": int | float,
-    "update_seconds": int | float,
-    "interrupt_seconds": int | float,
-    "search_lag_seconds": int | float,
-    "role_seconds": int | float,
-    "requests_per_second": int | float | None,
-    "retry_after": int,
-    "job_quota": int | None,
-    "check_clock": bool,
-}
+OPTIONS: Options = Options(
+    "deadline",
+    {
+        "workers": number(whole=True),
+        "pick_up_seconds": number(),
+        "start_seconds": number(),
+        "task_seconds": number(),
+        "create_seconds": number(),
+        "update_seconds": number(),
+        "interrupt_seconds": number(),
+        "search_lag_seconds": number(),
+        "role_seconds": number(),
+        "requests_per_second": number() | NULL,
+        "retry_after": number(whole=True),
+        "job_quota": number(whole=True) | NULL,
+        "check_clock": FLAG,
+    },
+)
 
 
 class Deadline:
@@ -140,7 +143,7 @@ class Deadline:
     @property
     def options(self) -> dict[str, Any]:
         """What can be changed while it runs."""
-        return {name: getattr(self, name) for name in OPTIONS}
+        return OPTIONS.read(self)
 
     def configure(self, options: Mapping[str, Any]) -> None:
         """Change options.
@@ -148,14 +151,7 @@ class Deadline:
         Raises:
             ValueError: An option is unknown or has no such value; names it.
         """
-        for name, value in options.items():
-            if name not in OPTIONS:
-                raise ValueError(f"{name}: deadline knows only {', '.join(OPTIONS)}")
-            fits = isinstance(value, OPTIONS[name]) and isinstance(value, bool) is (OPTIONS[name] is bool)
-            if not fits or (isinstance(value, int | float) and value < 0):
-                raise ValueError(f"{name}: {json.dumps(value)} will not do")
-        for name, value in options.items():
-            setattr(self, name, value)
+        OPTIONS.write(self, options)
         if self._store is not None:
             self.fleet.dispatch()
 

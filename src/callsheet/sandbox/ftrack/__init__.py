@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import json
-import math
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 from starlette.routing import BaseRoute
 
 from callsheet.sandbox._frame import World
+from callsheet.sandbox._options import FLAG, NULL, Options, number
 from callsheet.sandbox.ftrack._announcing import update_event
 from callsheet.sandbox.ftrack._editing import Editor
 from callsheet.sandbox.ftrack._errors import InvalidCredentialsError
@@ -24,19 +23,16 @@ from callsheet.sandbox.ftrack._web import routes
 
 __all__ = ["Ftrack"]
 
-OPTIONS: dict[str, Any] = {
-    "normalise": bool,
-    "utc_offset": int | float | None,
-    "link_seconds": int | float,
-    "events": bool,
-    "heartbeat_seconds": int | float,
-}
-
-BOUNDS: dict[str, tuple[float, float]] = {
-    "utc_offset": (-24, 24),
-    "link_seconds": (0, 1e9),
-    "heartbeat_seconds": (0, 1e9),
-}
+OPTIONS: Options = Options(
+    "ftrack",
+    {
+        "normalise": FLAG,
+        "utc_offset": number(-24, 24) | NULL,
+        "link_seconds": number(),
+        "events": FLAG,
+        "heartbeat_seconds": number(),
+    },
+)
 
 
 class Ftrack:
@@ -80,7 +76,7 @@ class Ftrack:
     @property
     def options(self) -> dict[str, Any]:
         """What can be changed while it runs."""
-        return {name: getattr(self, name) for name in OPTIONS}
+        return OPTIONS.read(self)
 
     def configure(self, options: Mapping[str, Any]) -> None:
         """Change options.
@@ -88,16 +84,7 @@ class Ftrack:
         Raises:
             ValueError: An option is unknown or has no such value; names it.
         """
-        for name, value in options.items():
-            if name not in OPTIONS:
-                raise ValueError(f"{name}: ftrack knows only {', '.join(OPTIONS)}")
-            if not isinstance(value, OPTIONS[name]) or isinstance(value, bool) is not (OPTIONS[name] is bool):
-                raise ValueError(f"{name}: {json.dumps(value)} will not do")
-            least, most = BOUNDS.get(name, (-math.inf, math.inf))
-            if not least <= (value or 0) <= most:
-                raise ValueError(f"{name}: {value} is not from {least} to {most}")
-        for name, value in options.items():
-            setattr(self, name, value)
+        OPTIONS.write(self, options)
         if not self.events:
             self.hub.drop()
 

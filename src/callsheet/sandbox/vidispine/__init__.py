@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections import deque
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,6 +11,7 @@ from typing import Any
 from starlette.routing import BaseRoute, Mount
 
 from callsheet.sandbox._frame import World
+from callsheet.sandbox._options import FLAG, Kind, Options, number, one_of
 from callsheet.sandbox.vidispine import (
     _acts,
     _definition_calls,
@@ -58,21 +58,33 @@ TABLES = (
     _shape_calls,
 )
 
-OPTIONS: dict[str, Any] = {
-    "version": str,
-    "parameters": ("both", "matrix", "query"),
-    "runs": (True, False, list),
-    "step_seconds": float,
-    "abort_seconds": float,
-    "abort_state": ("ABORTED_PENDING", "ABORT_PENDING"),
-    "abort_document": bool,
-    "strict_states": bool,
-    "chunk_status": (200, 204),
-    "hashes": bool,
-    "ranges": bool,
-    "redirect_data": bool,
-    "callbacks_reversed": bool,
-}
+VERSION = Kind(
+    lambda value: isinstance(value, str) and all(each.isdigit() for each in value.split(".")),
+    "numbers with dots between them",
+)
+TYPES = Kind(
+    lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+    "a list of job types",
+)
+
+OPTIONS: Options = Options(
+    "vidispine",
+    {
+        "version": VERSION,
+        "parameters": one_of("both", "matrix", "query"),
+        "runs": FLAG | TYPES,
+        "step_seconds": number(),
+        "abort_seconds": number(),
+        "abort_state": one_of("ABORTED_PENDING", "ABORT_PENDING"),
+        "abort_document": FLAG,
+        "strict_states": FLAG,
+        "chunk_status": one_of(200, 204),
+        "hashes": FLAG,
+        "ranges": FLAG,
+        "redirect_data": FLAG,
+        "callbacks_reversed": FLAG,
+    },
+)
 
 KEPT_LOG = 10_000
 
@@ -149,7 +161,7 @@ class Vidispine:
     @property
     def options(self) -> dict[str, Any]:
         """What can be changed while it runs."""
-        return {name: getattr(self, name) for name in OPTIONS}
+        return OPTIONS.read(self)
 
     def configure(self, options: Mapping[str, Any]) -> None:
         """Change options.
@@ -157,13 +169,7 @@ class Vidispine:
         Raises:
             ValueError: An option is unknown or has no such value; names it.
         """
-        for name, value in options.items():
-            if name not in OPTIONS:
-                raise ValueError(f"{name}: vidispine knows only {', '.join(OPTIONS)}")
-            if not fits(OPTIONS[name], value):
-                raise ValueError(f"{name}: {json.dumps(value)} will not do")
-        for name, value in options.items():
-            setattr(self, name, value)
+        OPTIONS.write(self, options)
 
     def act(self, action: str, words: Mapping[str, Any]) -> Any:
         """Make jobs (`new`), or let jobs go on, fail, wait or vanish (`jobs`).
@@ -197,19 +203,3 @@ class Vidispine:
         """
         if tag not in self.tags:
             raise not_found("shape-tag", tag)
-
-
-def fits(kind: Any, value: Any) -> bool:
-    """Tell whether an option may have a value."""
-    if isinstance(kind, tuple):
-        return any(fits(each, value) if isinstance(each, type) else same(each, value) for each in kind)
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-    if kind is str:
-        return isinstance(value, str) and all(each.isdigit() for each in value.split("."))
-    return isinstance(value, kind)
-
-
-def same(one: object, other: object) -> bool:
-    """Tell whether values are equal, and of one type: 1 is not true."""
-    return one == other and type(one) is type(other)
