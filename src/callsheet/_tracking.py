@@ -231,7 +231,9 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
             self._tracked._is_over = not isinstance(self._stopped, LeaseLost)
             self._span.set("callsheet.state", self._tracked.job.state.value)
             failure = self._stopped if ours else error
-            self._spans.__exit__(type(failure) if failure else None, failure, None)
+            # Context managers give an exception back the traceback that they are told.
+            told = (type(failure), failure, failure.__traceback__) if failure else (None, None, None)
+            self._spans.__exit__(*told)
             # The group gets no exception, so that the body's own goes on unwrapped; it waits under a shield,
             # since the reporter has been told to stop.
             self._tasks.cancel_scope.shield = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import traceback
 from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn
@@ -107,6 +108,16 @@ async def test_a_block_that_fails(rig: Rig, client: Client[Any]) -> None:
     assert any("in render" in line for line in lines)
     assert 3 <= len(lines) <= 20
     assert await client.jobs.problem(failed) == failed.problem
+
+
+@needs("track")
+async def test_the_exception_of_a_block_tells_where_it_was_raised(rig: Rig, client: Client[Any]) -> None:
+    """What comes out has the traceback that it had inside, down to the line that raised."""
+    with pytest.raises(NoLicence) as caught:
+        async with client.jobs.track("render"):
+            render()
+    here = "test_the_exception_of_a_block_tells_where_it_was_raised"
+    assert [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)] == [here, "render"]
 
 
 @needs("track")
