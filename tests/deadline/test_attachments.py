@@ -217,6 +217,18 @@ async def test_files_of_a_bundle(queue: Uploads, store: Store, shot: Path) -> No
     ]
 
 
+async def test_a_folder_with_nothing_in_it(queue: Uploads, store: Store, shot: Path) -> None:
+    """An empty folder of a bundle moves the root, as with AWS's own library."""
+    (shot / "empty").mkdir()
+    references = References(files=(shot / "tex/b.tx",), folders=(shot / "empty",))
+    document = await queue.prepare(references=references, key="k-1")
+    assert document is not None
+    (root,) = document["manifests"]
+    assert root["rootPath"] == str(shot)
+    (found,) = read_manifest(store.objects[MANIFESTS + root["inputManifestPath"]], "m")
+    assert found == entry("tex/b.tx", b"wood")
+
+
 async def test_outputs_alone(queue: Uploads, store: Store, tmp_path: Path) -> None:
     """A job that only writes has roots without manifests, and nothing is sent."""
     document = await queue.prepare(outputs=[str(tmp_path / "renders")], key="k-1")
@@ -269,6 +281,9 @@ async def test_what_workers_mount_is_not_read(
     assert data_of(store) == {data_key(b"scene"): b"scene"}
     everything = [str(path) for path in files_below(shot)]
     assert list(cache.hashes(everything)) == [str(shot / "a.ma")]
+    store.calls.clear()
+    assert await queue.prepare([shot / "tex/é.tx"], key="k-1", profile="sp-2") is None
+    assert store.calls == []
     missing = [shot / "tex/gone.tx", str(shot / "linked/lost.tx")]
     with pytest.raises(AttachError) as caught:
         await queue.prepare(missing, key="k-1", profile="sp-2")
@@ -297,6 +312,8 @@ async def test_files_without_a_place(queue: Uploads, store: Store, shot: Path) -
         for one in (frames, loose)
     ]
     assert names == [["f.1.exr", "f.2.exr"], ["b.txt", "o.ma", "wood"]]
+    told = read_manifest(store.objects[MANIFESTS + loose["inputManifestPath"]], "m")
+    assert (told[0].mtime, told[2]) == (0, entry("wood", b"wood"))
     assert sorted(data_of(store).values()) == [b"1", b"2", b"bytes", b"scene", b"wood"]
 
 
@@ -331,6 +348,7 @@ async def chunks() -> AsyncIterator[bytes]:
     [
         ([File(b"a", name="a"), File(b"b", name="a")], "two of them would be 'a'"),
         ([File(b"a", name="a/b")], "no name of a file"),
+        ([File(b"a", name="a\\b")], "no name of a file"),
         ([File(b"a", name="..")], "no name of a file"),
         ([Component(id="c", name="a")], "component"),
         ([7], "cannot read from int"),
@@ -347,6 +365,13 @@ async def test_streams_are_refused(queue: Uploads, store: Store) -> None:
     """A stream can be read only once, so that it cannot be hashed first."""
     with pytest.raises(InvalidRequest, match="'s' is a stream"):
         await queue.prepare([File(chunks(), name="s", size=5)], key="k-1")
+    reading, writing = os.pipe()
+    with (
+        os.fdopen(reading, "rb") as pipe,
+        os.fdopen(writing, "wb"),
+        pytest.raises(InvalidRequest, match="'p' is a stream"),
+    ):
+        await queue.prepare([File(pipe, name="p", size=5)], key="k-1")
     with pytest.raises(InvalidRequest, match="outputs must be a list"):
         await queue.prepare(outputs="renders", key="k-1")
     with pytest.raises(InvalidRequest, match="fileSystem must be COPIED or VIRTUAL"):
@@ -358,17 +383,31 @@ async def test_files_that_are_missing(queue: Uploads, store: Store, shot: Path) 
     """Every file that cannot be had is told, by what it was given as, and nothing is sent."""
     secret = shot / "tex"
     missing = [shot / "gone.exr", str(shot / "lost.exr")]
+    renamed = File(shot / "away.ma", name="scene.ma")
     references = References(files=(shot / "none.ma",), folders=(shot / "nowhere",))
-    with pytest.raises(AttachError, match=r"no job was made.*gone\.exr") as caught:
-        await queue.prepare([*missing, secret, shot / "a.ma"], references, key="k-1")
+    with pytest.raises(AttachError, match=r"^6 of 6 files .* no job was made.*gone\.exr") as caught:
+        await queue.prepare([*missing, secret, renamed, shot / "a.ma"], references, key="k-1")
     assert {file: type(why) for file, why in caught.value.failed.items()} == {
         missing[0]: FileNotFoundError,
         missing[1]: FileNotFoundError,
         secret: InvalidRequest,
+        renamed: FileNotFoundError,
         shot / "none.ma": FileNotFoundError,
         shot / "nowhere": FileNotFoundError,
     }
     assert (caught.value.outcome, caught.value.attached) == (Outcome.NOT_DONE, [])
+    assert store.calls == []
+
+
+async def test_a_file_that_was_sent_before_and_is_gone(queue: Uploads, store: Store, shot: Path) -> None:
+    """That its hash is known makes no file of it: it is missing like any other."""
+    path = shot / "a.ma"
+    await queue.prepare([path], key="k-1")
+    path.unlink()
+    store.calls.clear()
+    with pytest.raises(AttachError, match=r"^1 of 1 files .* no job was made.*a\.ma") as caught:
+        await queue.prepare([path], key="k-2")
+    assert {file: type(why) for file, why in caught.value.failed.items()} == {path: FileNotFoundError}
     assert store.calls == []
 
 
@@ -500,6 +539,34 @@ async def test_who_waits_for_another_sends_itself_in_the_end(
         go.set()
     assert (made, scope.cancelled_caught) == (["k-2"], end == "cancelled")
     assert data_of(store) == {data_key(b"scene"): b"scene"}
+
+
+async def test_who_waits_for_another_sends_nothing(queue: Uploads, store: Store, shot: Path) -> None:
+    """A content that another call has brought meanwhile is not sent again, however small."""
+    held, go = threading.Event(), threading.Event()
+    made: list[str] = []
+
+    def hold(line: Line, store: Store, request: Request) -> None:
+        held.set()
+        go.wait(30)
+        line.send(store.answer(request))
+
+    async def make(key: str) -> None:
+        await queue.prepare([shot / "a.ma"], key=key)
+        made.append(key)
+
+    store.strike("PUT", hold)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(make, "k-1")
+        while not held.is_set():  # noqa: ASYNC110 - another thread sets it
+            await anyio.sleep(0.001)
+        tasks.start_soon(make, "k-2")
+        (flight,) = queue._flights.values()
+        while not flight.over.statistics().tasks_waiting:  # noqa: ASYNC110 - it is looked at from outside
+            await anyio.sleep(0.001)
+        go.set()
+    assert sorted(made) == ["k-1", "k-2"]
+    assert [kind for kind, key in store.calls if key == data_key(b"scene")] == ["PUT"]
 
 
 # -- large files ---------------------------------------------------------------------------------------------

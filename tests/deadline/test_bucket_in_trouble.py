@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import attrs
 import pytest
 from xxhash import xxh3_128_hexdigest
@@ -140,6 +141,41 @@ async def test_a_bucket_that_was_emptied(
     assert {data for key, data in store.objects.items() if "/Data/" in key} == set(INPUTS.values())
     bodies = [json.loads(one.body) for one in sandbox.requests("*/queues/*/jobs", method="POST")]
     assert bodies[1].keys() - bodies[0].keys() == {"maxWorkerCount"}
+
+
+async def test_where_files_belong_and_how_workers_get_at_them(
+    client: Deadline, sandbox: Sandbox, store: Store, show: Path
+) -> None:
+    """A job's storage profile names the root of its files, and it is told in what way they come."""
+    profile, place = f"sp-{1:032x}", {"name": "Show", "path": str(show), "type": "LOCAL"}
+    told = {
+        "storageProfileId": profile,
+        "displayName": "m",
+        "osFamily": "LINUX",
+        "fileSystemLocations": [place],
+    }
+    headers = {"content-type": "application/json"}
+    path = f"*/storage-profiles/{profile}"
+    sandbox.faults.add("answer", path=path, status=200, headers=headers, body=json.dumps(told))
+    job = await make(client, show, vendor={"storageProfileId": profile, "fileSystem": "VIRTUAL"})
+    attachments = client.provider.details(job).attachments
+    assert attachments is not None
+    (root,) = attachments.manifests
+    assert (attachments.file_system, root.root_path) == ("VIRTUAL", str(show))
+    assert root.file_system_location_name == "Show"
+
+
+def test_one_event_loop_after_the_other(sandbox: Sandbox, store: Store, show: Path) -> None:
+    """A provider that was closed on one kind of event loop reaches its bucket on the other."""
+    provider = DeadlineProvider(FARM, QUEUE)
+
+    async def work() -> list[str]:
+        async with Client(provider) as client:
+            job = await make(client, show)
+            return sorted([one.details.path async for one in client.components.list(job)])
+
+    for backend in ("asyncio", "trio", "asyncio"):
+        assert anyio.run(work, backend=backend) == sorted(INPUTS)
 
 
 async def test_whose_the_bucket_must_be(

@@ -236,6 +236,7 @@ class DeadlineProvider(FileCalls):
             Denied: The credentials are wrong, or may not see it.
             TransportError: There is no server.
         """
+        self._storage.open()
         await self._server.open()
 
     async def aclose(self) -> None:

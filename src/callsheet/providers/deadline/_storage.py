@@ -27,6 +27,10 @@ class Storage:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._bucket: Bucket | None = None
+        self.open()
+
+    def open(self) -> None:
+        """Get ready, on the event loop that is current from now on."""
         self._opening = anyio.Lock(fast_acquire=True)
 
     async def settings(self) -> JobAttachmentSettings:
