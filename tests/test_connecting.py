@@ -67,6 +67,10 @@ async def test_the_environment_names_the_tracker(tmp_path: Path, monkeypatch: py
         ("local:jobs?x=1", ["url", "x=1"]),
         ("local:~nobody-of-that-name/jobs", ["url", "~nobody-of-that-name", "nobody's home"]),
         ("postgresql://db/jobs", ["url", "postgresql", "not in this version"]),
+        (
+            "https://host",
+            ["'https://host' names no tracker", "vidispine+https://HOST or deadline://FARM/QUEUE"],
+        ),
         ("vidispine+https://[::1", ["url", "is not an address"]),
         ("ftrack+https://host#part", ["url", "#part"]),
     ],

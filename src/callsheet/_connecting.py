@@ -66,7 +66,7 @@ KINDS: Mapping[str, Kind] = {
     ),
 }
 
-SHOWN = "local:DIR, ftrack+https://HOST, vidispine+https://HOST, deadline://FARM/QUEUE or postgresql://…"
+SHOWN = "local:DIR, ftrack+https://HOST, vidispine+https://HOST or deadline://FARM/QUEUE"
 
 
 def connect(url: str | None = None, **options: Any) -> Client[Any]:
