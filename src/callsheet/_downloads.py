@@ -213,6 +213,7 @@ async def _download_file(
         # What a full disk cut short would only stand in the way; all else can be gone on with.
         if error.errno in FULL:
             await threads.run(part.remove)
+        _tell_folder(error, target)
         raise
     finally:
         part.close()
@@ -319,7 +320,11 @@ class _Part:
     def _open_locked(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         while True:
-            file = os.open(self._name, flags, 0o666, dir_fd=self._folder)
+            try:
+                file = os.open(self._name, flags, 0o666, dir_fd=self._folder)
+            except OSError as error:
+                _tell_folder(error, self._target)
+                raise
             if not lock(file, wait=False):
                 os.close(file)
                 raise Conflict(f"{self._target} is being downloaded by somebody else")
@@ -334,6 +339,13 @@ class _Part:
         except FileNotFoundError:
             return False
         return os.path.samestat(named, os.fstat(file))
+
+
+def _tell_folder(error: OSError, target: Path) -> None:
+    # What is below a folder that is held open is called by its mere name, and what is open by none.
+    name = error.filename or target.name
+    if os.sep not in str(name):
+        error.filename = str(target.parent / name)
 
 
 def _refuse_existing(target: Path, overwrite: bool) -> None:

@@ -461,8 +461,9 @@ async def test_a_full_disk(
         return real(file, *args)
 
     monkeypatch.setattr(os, call, full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as caught:
         await client.components.download(part, folder, overwrite=True)
+    assert caught.value.filename == str(folder / "plate.mov")
     assert (folder / "plate.mov").read_bytes() == b"precious"
     assert names(folder) == ["plate.mov"]
 
@@ -531,8 +532,9 @@ async def test_links_in_the_way(rig: Rig, client: Client[Any], part: Component, 
     assert not (folder / "plate.mov").is_symlink()
     assert (folder / "plate.mov").read_bytes() == CONTENT
     (folder / ".other.mov.part").symlink_to(victim)
-    with pytest.raises(OSError, match="other"):
+    with pytest.raises(OSError, match="other") as caught:
         await client.components.download(part, folder / "other.mov")
+    assert caught.value.filename == str(folder / ".other.mov.part")
     assert victim.read_bytes() == b"precious"
     assert (folder / ".other.mov.part").is_symlink()
 
