@@ -100,11 +100,15 @@ class _Waiting:
 
     def timeout(self, limit: float | None) -> WaitTimeout:
         late = self.late
-        words = f"job {late[0]} is" if len(late) == 1 else f"{len(late)} of {len(self._wanted)} jobs are"
+        first = self._seen.get(late[0])
+        state = "not there yet" if first is None else f"still {first.state}"
+        words = f"job {late[0]} is {state} after {limit:g} s"
+        if len(self._wanted) > 1:
+            words = f"{len(late)} of {len(self._wanted)} jobs are not there yet: {words}"
         there = {id_: job for id_, job in self.outcomes.items() if isinstance(job, Job)}
         return WaitTimeout(
-            f"{words} not there yet after {limit:g} s",
-            job=self._seen.get(late[0]),
+            words,
+            job=first,
             jobs=[there.get(id_) or self._seen.get(id_) for id_ in self._ids],
             provider=self._provider,
         )
