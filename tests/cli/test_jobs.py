@@ -187,7 +187,7 @@ def test_wait_gives_up(cli: Cli) -> None:
     late = cli("jobs", "wait", queued, "--timeout", "0.05")
     assert (late.code, late.out) == (124, "")
     assert (
-        late.err == f"callsheet: error: job {queued} is not there yet after 0.05 s; they go on; wait again\n"
+        late.err == f"callsheet: error: job {queued} is still queued after 0.05 s; they go on; wait again\n"
     )
     gone = cli("jobs", "wait", "nope", queued, "--timeout", "5", "--until", "queued")
     assert gone.code == 3
@@ -241,7 +241,8 @@ def test_a_watch_writes_each_change_at_once(cli: Cli, run: Run) -> None:
         (["jobs", "show", "nope"], 3, "there is no job 'nope'; `callsheet jobs list` shows what is there"),
         (["jobs", "watch"], 2, "say which jobs to watch: their ids, or an option such as --state running"),
         (["jobs", "watch", "nope"], 3, "there is no job 'nope'"),
-        (["run"], 2, "see: callsheet run --help"),
+        (["run"], 2, "; -- comes before the command: callsheet run [OPTIONS] -- COMMAND"),
+        (["run", "--nmae", "x", "--", "true"], 2, "Did you mean --name?; see: callsheet run --help"),
         (["run", "--progress-pattern", "x", "--", "true"], 2, "has no group for the number"),
         (["run", "--kill-after", "0", "--", "true"], 2, "--kill-after"),
         (["run", "--log-limit", "inf", "--", "true"], 2, "--log-limit. Must be <= 1048576"),
@@ -249,7 +250,7 @@ def test_a_watch_writes_each_change_at_once(cli: Cli, run: Run) -> None:
         (["run", "--beat", "0.001", "--", "true"], 2, "--beat. Must be >= 0.01"),
         (["run", "--beat", "1e9", "--", "true"], 2, "--beat. Must be <= 86400"),
         (["jobs", "list", "--url", "local:~nobody-of-that-name"], 2, "~nobody-of-that-name in 'local:"),
-        (["run", "ls", "-l"], 2, "Unknown option: -l"),
+        (["run", "ls", "-l"], 2, "Unknown option: -l; -- comes before the command: callsheet run "),
         (["completion", "tcsh"], 2, 'Choose from: "bash", "zsh", "fish"'),
     ],
 )  # fmt: skip

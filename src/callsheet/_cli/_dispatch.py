@@ -50,6 +50,8 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _where_to_look(arguments: Sequence[str]) -> str:
+    if arguments[0] == "run" and "--" not in arguments:
+        return "-- comes before the command: callsheet run [OPTIONS] -- COMMAND"
     words = list(itertools.takewhile(lambda word: word in KNOWN_WORDS, arguments))
     is_group = not words or words[0] in GROUPS
     if is_group and len(words) < 2 and arguments[len(words)].startswith("-"):
