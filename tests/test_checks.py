@@ -282,13 +282,25 @@ def test_job_or_its_id() -> None:
     assert checks.job_id("8", "local:/shows") == "8"
 
 
+async def forgotten() -> None:
+    """What a call returns that is not awaited."""
+
+
+def test_an_await_that_is_missing_is_named() -> None:
+    """Who forgets to await the call that finds the job is told so."""
+    coroutine = forgotten()
+    with refused("component must be a Component or its id, not coroutine; await it first"):
+        checks.identity(coroutine, "component")
+    coroutine.close()
+
+
 @pytest.mark.parametrize(
     ("job", "complaint"),
     [
         (JOB, "job 7 belongs to local:/shows, not to local:/other"),
         ("", "job must not be empty"),
-        (7, "job must be a text, not int"),
-        (None, "job must be a text, not NoneType"),
+        (7, "job must be a Job or its id, not int"),
+        (None, "job must be a Job or its id, not NoneType"),
     ],
 )
 def test_bad_jobs_are_named(job: Any, complaint: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import sys
@@ -16,6 +17,7 @@ from callsheet._models import Job, JobChanges, JobFilter, JobState, NewJob
 
 __all__ = [
     "MAX_TEXT",
+    "identity",
     "interval",
     "iterable",
     "job_changes",
@@ -192,7 +194,21 @@ def job_id(job: Job | str, tracker: str) -> str:
         if job.tracker != tracker:
             raise InvalidRequest(f"job {job.id} belongs to {job.tracker}, not to {tracker}")
         return job.id
-    return text(job, "job")
+    return identity(job, "job")
+
+
+def identity(given: Any, kind: str) -> str:
+    """Return the id that was given where the thing itself was not.
+
+    Raises:
+        InvalidRequest: It is neither.
+    """
+    if not isinstance(given, str):
+        slip = "; await it first" if inspect.isawaitable(given) else ""
+        raise InvalidRequest(
+            f"{kind} must be a {kind.capitalize()} or its id, not {type(given).__name__}{slip}"
+        )
+    return text(given, kind)
 
 
 def new_job(new: Any) -> NewJob:

@@ -175,7 +175,7 @@ class Components:
 
 
 def _id(component: Component | str) -> str:
-    return component.id if isinstance(component, Component) else _checks.text(component, "component")
+    return component.id if isinstance(component, Component) else _checks.identity(component, "component")
 
 
 def _creation(component: Component) -> str:

@@ -75,9 +75,11 @@ class Door:
 
     def filter(self, call: str, **conditions: Any) -> JobFilter:
         """Return the filter of a listing, or of a call that takes the same conditions."""
-        unknown = conditions.keys() - attrs.fields_dict(JobFilter).keys()
+        known = attrs.fields_dict(JobFilter)
+        unknown = conditions.keys() - known.keys()
         if unknown:
-            raise InvalidRequest(f"{call}: there is no filter {min(unknown)!r}")
+            there = ", ".join(field for field in known if field != "newest_first")
+            raise InvalidRequest(f"{call}: there is no filter {min(unknown)!r}; there are {there}")
         wanted = _checks.job_filter(**conditions)
         given = [*wanted.conditions(), *([] if wanted.newest_first else ["newest_first"])]
         self.require(call, *given, of="list")
