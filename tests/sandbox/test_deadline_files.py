@@ -149,6 +149,8 @@ def test_failed_and_bare_tasks_leave_nothing(sandbox: Sandbox, farm: Farm) -> No
     """A task that failed, or a job without attachments, has no manifests."""
     failed, bare = farm.job(attachments={"manifests": ROOTS}), farm.job()
     sandbox.act("deadline", "fail", job=failed)
+    with pytest.raises(ValueError, match=f"^files: {bare} has no attachments; let a client make it with "):
+        sandbox.act("deadline", "finish", job=bare, files={"a.exr": "lost"})
     sandbox.act("deadline", "finish", job=bare)
     assert ["manifests" in action for job_id in (failed, bare) for action in runs(farm, job_id)] == [
         False,

@@ -156,7 +156,8 @@ def part_of(request: Request) -> Any:
     for part in frame_of(request).parts:
         if part.name == request.path_params["part"]:
             return part
-    raise HTTPException(404, f"nothing here is called {request.path_params['part']}")
+    there = ", ".join(part.name for part in frame_of(request).parts)
+    raise HTTPException(404, f"nothing here is called {request.path_params['part']}; there are {there}")
 
 
 def rules_of(words: Any) -> list[Rule]:

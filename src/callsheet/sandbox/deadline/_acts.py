@@ -56,7 +56,10 @@ def progress(part: Deadline, words: Words) -> None:
 
 def finish(part: Deadline, words: Words) -> None:
     """Let all tasks of jobs that have not ended run and end well; the last one makes the files."""
-    for job in _jobs(part, words):
+    jobs = _jobs(part, words)
+    if bare := [job.id for job in jobs if words.get("files") and not _has_attachments(job)]:
+        raise ValueError(f"files: {bare[0]} has no attachments; let a client make it with files or outputs")
+    for job in jobs:
         left = [task for task in _tasks(job) if task.status not in ENDED]
         for task in left:
             files = words.get("files", {}) if task is left[-1] or "files" not in words else {}
@@ -124,6 +127,10 @@ def make(part: Deadline, words: Words) -> Any:
         wanted = {"template": template, "templateType": "JSON", "priority": words.get("priority", 50)}
         made.append(make_job(part, queue, wanted, by, age=timedelta()).id)
     return {"jobs": made}
+
+
+def _has_attachments(job: Job) -> bool:
+    return bool((job.document.get("attachments") or {}).get("manifests"))
 
 
 def _tasks(job: Job) -> list[Task]:
