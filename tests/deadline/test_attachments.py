@@ -453,6 +453,24 @@ async def test_a_file_that_vanishes_on_the_way(
     assert len(store.calls) == 2
 
 
+async def test_what_was_sent_before_the_end(
+    queue: Uploads, store: Store, shot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a call had sent before it was cancelled is not sent again by the next."""
+    monkeypatch.setattr("callsheet.providers.deadline._sending.SMALL_AT_ONCE", 1)
+    store.strike("PUT", meddling(lambda: None), lambda line, store, request: line.until_closed())
+    files = [shot / "a.ma", shot / "tex/b.tx"]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(queue.prepare, files, key="k-1"))
+        while len(store.calls) < 2:  # noqa: ASYNC110 - the store lives in other threads
+            await anyio.sleep(0.001)
+        tasks.cancel_scope.cancel()
+    assert data_of(store) == {data_key(b"scene"): b"scene"}
+    store.calls.clear()
+    await queue.prepare(files, key="k-1")
+    assert [key for _, key in store.calls if "/Data/" in key] == [data_key(b"wood")]
+
+
 async def test_a_store_in_trouble(queue: Uploads, store: Store, shot: Path) -> None:
     """Lost answers and a busy store are ridden out, and each content is there once and whole."""
     store.strike("PUT", lose_answer, slow_down, lose_answer, slow_down, slow_down)

@@ -15,12 +15,14 @@ from callsheet import (
     Denied,
     InvalidResponse,
     JobState,
+    NewJob,
+    NotFound,
     Outcome,
     RateLimited,
     TransportError,
     Unavailable,
 )
-from callsheet.providers.deadline import DeadlineProvider, _batches
+from callsheet.providers.deadline import DeadlineProvider, _batches, _jobs
 from callsheet.providers.deadline._pace import Pace
 from callsheet.sandbox import Sandbox
 from support.deadlinehand import FARM, QUEUE, TEMPLATE
@@ -98,6 +100,29 @@ async def test_a_job_that_was_made_but_not_seen(sandbox: Sandbox) -> None:
         assert (caught.value.outcome, caught.value.idempotency_key) == (Outcome.DONE, "k-1")
 
 
+@pytest.mark.parametrize(
+    ("fault", "options", "outcome"),
+    [
+        ("lost", {"path": "*/jobs", "method": "POST"}, Outcome.UNKNOWN),
+        ("status", {"path": "*/jobs/*", "method": "GET", "status": 503}, Outcome.DONE),
+        ("status", {"path": "*/jobs", "method": "POST", "status": 403}, Outcome.NOT_DONE),
+    ],
+)
+async def test_what_became_of_many_jobs(
+    sandbox: Sandbox, fault: str, options: dict[str, Any], outcome: Outcome
+) -> None:
+    """If none of several jobs came back, the error of all says what those of each say."""
+    async with quick() as client:
+        sandbox.faults.add(fault, **options)
+        with pytest.raises(BulkError) as caught:
+            await client.jobs.create_many(
+                [NewJob(name=key, template=TEMPLATE, idempotency_key=key) for key in ("a", "b")]
+            )
+        assert (caught.value.done, caught.value.outcome) == ([], outcome)
+        told = [vars(error) for error in caught.value.failed.values()]
+        assert [(one["outcome"], one["idempotency_key"]) for one in told] == [(outcome, "a"), (outcome, "b")]
+
+
 async def test_a_change_that_was_made_but_not_seen(sandbox: Sandbox) -> None:
     """If only the look after a change fails, the error says that the change was made."""
     ids = sandbox.act("deadline", "make", number=2)["jobs"]
@@ -115,6 +140,32 @@ async def test_a_change_that_was_made_but_not_seen(sandbox: Sandbox) -> None:
             sandbox.faults.clear()
         found = [await client.jobs.get(id_) for id_ in ids]
         assert [(job.priority, job.state) for job in found] == [(4, JobState.PAUSED), (4, JobState.QUEUED)]
+
+
+async def test_a_job_that_is_never_seen(
+    client: Deadline, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that is not there after a while is told as made, and a repeat with its key returns it."""
+    monkeypatch.setattr(_jobs, "PATIENCE", 0.0)
+    sandbox.faults.add("status", path="*/jobs/*", method="GET", status=404)
+    with pytest.raises(NotFound, match="was made, but is not there yet") as caught:
+        await client.jobs.create("x", template=TEMPLATE, idempotency_key="k-1")
+    assert (caught.value.outcome, caught.value.idempotency_key) == (Outcome.DONE, "k-1")
+    sandbox.faults.clear()
+    job = await client.jobs.create("x", template=TEMPLATE, idempotency_key="k-1")
+    assert await client.jobs.list().collect() == [await client.jobs.list().first()]
+    assert (await client.jobs.get(job)).name == "x"
+
+
+@pytest.mark.parametrize("body", ["{}", '{"jobId": 7}', "[]"])
+async def test_a_job_whose_id_is_not_told(client: Deadline, sandbox: Sandbox, body: str) -> None:
+    """An answer that accepts a job and does not say which is told as such, and as done."""
+    headers = {"content-type": "application/json"}
+    sandbox.faults.add("answer", path="*/jobs", method="POST", status=200, headers=headers, body=body)
+    with pytest.raises(InvalidResponse) as caught:
+        await client.jobs.create("x", template=TEMPLATE, idempotency_key="k-1")
+    assert (caught.value.outcome, caught.value.idempotency_key) == (Outcome.DONE, "k-1")
+    assert len(sandbox.requests("*/jobs/*", method="GET")) == 0
 
 
 async def test_a_batch_of_changes_that_fails(client: Deadline, sandbox: Sandbox) -> None:

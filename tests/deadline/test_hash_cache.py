@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import platform
 import sqlite3
+import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
 import pytest
 from xxhash import xxh3_128_hexdigest
 
 from callsheet import IntegrityError, InvalidRequest
 from callsheet._threads import Threads
-from callsheet.providers.deadline import _hash_cache
+from callsheet.providers.deadline import _hash_cache, _hashing
 from callsheet.providers.deadline._hash_cache import HashCache
 from callsheet.providers.deadline._hashing import Hashed, Stamp, hash_file, hash_files, look
 
@@ -77,6 +82,29 @@ async def test_many_files_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert await hash_files([], threads) == []
 
 
+async def test_nobody_waits_for_the_hashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that was cancelled leaves no thread that goes on through its files."""
+    begun, go = threading.Event(), threading.Event()
+    read: list[str] = []
+
+    def wait(path: str, is_stopped: object) -> Hashed:
+        read.append(path)
+        begun.set()
+        go.wait(30)
+        return Hashed(Stamp(1, 1, 1, 1, 1), "hash")
+
+    monkeypatch.setattr(_hashing, "AT_ONCE", 1)
+    monkeypatch.setattr(_hashing, "hash_file", wait)
+    threads = Threads(1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(hash_files, [str(number) for number in range(40)], threads)
+        await anyio.to_thread.run_sync(begun.wait)
+        tasks.cancel_scope.cancel()
+    go.set()
+    assert await threads.aclose(30)
+    assert read == ["0"]
+
+
 @pytest.mark.parametrize("change", ["longer", "shorter", "other bytes"])
 def test_a_file_that_changes_while_it_is_read(tmp_path: Path, change: str) -> None:
     """A large file that is written to between two chunks is an error that names it."""
@@ -96,6 +124,21 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path, change: str) -> No
 
     with pytest.raises(IntegrityError, match=r"a\.exr.*changed while it was read; nothing was created"):
         hash_file(path, meddle)
+
+
+def test_a_small_file_that_grows_as_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is longer by the time it was read is an error, though it was read in one piece."""
+    path, _ = written(tmp_path / "a.exr")
+    fstat = os.fstat
+
+    def grown(file: int) -> os.stat_result:
+        with Path(path).open("ab") as more:
+            more.write(b"more")
+        return fstat(file)
+
+    monkeypatch.setattr(os, "fstat", grown)
+    with pytest.raises(IntegrityError, match=r"a\.exr.*changed while it was read; nothing was created"):
+        hash_file(path)
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
@@ -118,6 +161,7 @@ def test_a_hash_is_remembered(cache: HashCache, tmp_path: Path) -> None:
     cache.note_hashes([(file[0], Hashed(file[1], "hash"))])
     again = HashCache(tmp_path / "cache" / "hashes.db")
     assert again.hashes([file[0], other[0]]) == {file[0]: Hashed(file[1], "hash")}
+    assert stat.S_IMODE((tmp_path / "cache").stat().st_mode) == 0o700
     assert still(again, file[0])
 
 
@@ -191,6 +235,20 @@ def test_objects_that_were_seen(cache: HashCache, monkeypatch: pytest.MonkeyPatc
     assert cache.seen("one", ["a"]) == set()
     cache.note_seen("one", ["c"])
     assert cache.seen("one", ["a", "b", "c"]) == {"c"}
+    monkeypatch.undo()
+    assert cache.seen("one", ["a", "b", "c"]) == {"c"}  # the others are forgotten, not just passed over
+
+
+def test_machines_that_share_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each machine has a cache of its own in the user's folder, as a database is not to be shared by many."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for machine in ("one", "two/é", ""):
+        monkeypatch.setattr(platform, "node", lambda name=machine: name)
+        assert HashCache().seen("bucket", ["a"]) == set()
+        HashCache().note_seen("bucket", ["a"])
+        assert HashCache().seen("bucket", ["a"]) == {"a"}
+    found = sorted(path.name for path in (tmp_path / "callsheet").glob("*.db"))
+    assert found == ["attachments-machine.db", "attachments-one.db", "attachments-two_é.db"]
 
 
 def test_old_hashes_are_forgotten(cache: HashCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

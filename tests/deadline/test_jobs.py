@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import attrs
 import pytest
 
 from callsheet import (
     BulkError,
     Client,
+    Conflict,
     Denied,
     InvalidRequest,
     JobState,
@@ -364,14 +366,34 @@ async def test_update_of_many(client: Deadline, sandbox: Sandbox) -> None:
     assert [(job.id, job.priority) for job in bulk.value.done] == [(ids[0], 9), (ids[2], 9)]
 
 
-async def test_somebody_elses_change_in_between(client: Deadline, sandbox: Sandbox) -> None:
-    """A change that collides with another is made again; any other conflict is raised."""
+class Hurry:
+    """Time that nobody waits for."""
+
+    current_time = staticmethod(anyio.current_time)
+
+    @staticmethod
+    async def sleep(seconds: float) -> None:
+        """Go on at once."""
+        await anyio.lowlevel.checkpoint()
+
+
+async def test_somebody_elses_change_in_between(
+    client: Deadline, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change that collides with another is made again, a few times; any other conflict is raised."""
     job = await client.jobs.create("x", template=TEMPLATE)
     words = {"reason": "CONCURRENT_MODIFICATION", "message": "m", "resourceId": job.id, "resourceType": "job"}
     headers = {"x-amzn-errortype": "ConflictException", "content-type": "application/json"}
     strike: dict[str, Any] = {"path": "*/jobs/*", "method": "PATCH", "status": 409, "headers": headers}
     sandbox.faults.add("answer", **strike, times=2, body=json.dumps(words))
     assert (await client.jobs.update(job, name="other")).name == "other"
+    monkeypatch.setattr(_jobs, "anyio", Hurry)
+    sandbox.forget_requests()
+    sandbox.faults.add("answer", **strike, body=json.dumps(words))
+    with pytest.raises(Conflict, match="CONCURRENT_MODIFICATION") as caught:
+        await client.jobs.update(job, name="another")
+    assert (caught.value.outcome, len(sandbox.requests(method="PATCH"))) == (Outcome.NOT_DONE, 4)
+    sandbox.faults.clear()
     await client.provider.archive(job)
     sandbox.forget_requests()
     with pytest.raises(ResponseError, match="STATUS_CONFLICT"):
@@ -440,8 +462,9 @@ async def test_rerun_is_a_copy_with_its_source(
 
 async def test_a_rerun_that_another_process_repeats(client: Deadline, sandbox: Sandbox) -> None:
     """With its key it is the same job; if the source was changed in between, an error, and no second job."""
-    job = await client.jobs.create("comp", template=TEMPLATE)
+    job = await client.jobs.create("comp", template=TEMPLATE, priority=0)
     first = await client.jobs.rerun(job, idempotency_key="k-2")
+    assert first.priority == 0
     async with Client(DeadlineProvider(FARM, QUEUE)) as other:
         assert await other.jobs.rerun(job.id, idempotency_key="k-2") == first
     await client.jobs.update(job, name="changed")

@@ -329,13 +329,14 @@ async def test_a_search_that_lags_takes_nothing_back(client: Deadline, sandbox: 
 
 async def test_a_watch_by_filter_asks_for_what_changed(client: Deadline, sandbox: Sandbox) -> None:
     """After the first look, only jobs that the search shows changed are looked at one by one."""
-    ids = sandbox.act("deadline", "make", number=30)["jobs"]
+    ids = sandbox.act("deadline", "make", number=130)["jobs"]
     wanted = [JobFilter(user=f"{ARN}sandbox")]
     first = await client.provider.sweep([], wanted, None)
     assert set(first.jobs) == set(ids)
-    sandbox.act("deadline", "start", job=ids[3])
+    for changed in (ids[3], ids[-3]):
+        sandbox.act("deadline", "start", job=changed)
     second = await client.provider.sweep([ids[5]], wanted, first.mark)
-    assert set(second.jobs) == {ids[3], ids[5]}
+    assert set(second.jobs) == {ids[3], ids[5], ids[-3]}
 
 
 async def test_looks_come_as_often_as_something_happens(sandbox: Sandbox) -> None:
