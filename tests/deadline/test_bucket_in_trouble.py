@@ -165,6 +165,23 @@ async def test_where_files_belong_and_how_workers_get_at_them(
     assert root.file_system_location_name == "Show"
 
 
+async def test_files_that_a_bundle_names(client: Deadline, store: Store, show: Path) -> None:
+    """What a bundle refers to, and what its parameters name, comes along, and its folders are collected."""
+    scene = {"name": "Scene", "type": "PATH", "objectType": "FILE", "dataFlow": "IN"}
+    references = {"inputs": {"filenames": ["../tex/b.tx"]}, "outputs": {"directories": ["../out"]}}
+    bundle = show / "bundle"
+    bundle.mkdir()
+    (bundle / "template.json").write_text(json.dumps({**TEMPLATE, "parameterDefinitions": [scene]}))
+    (bundle / "asset_references.json").write_text(json.dumps({"assetReferences": references}))
+    job = await client.jobs.create("x", template=bundle, parameters={"Scene": show / "a.ma"})
+    attachments = client.provider.details(job).attachments
+    assert attachments is not None
+    told = [(root.root_path, root.output_relative_directories) for root in attachments.manifests]
+    assert told == [(str(show), ("out",))]
+    assert [one.details.path async for one in client.components.list(job)] == ["a.ma", "tex/b.tx"]
+    assert job.attributes == {"Scene": str(show / "a.ma")}
+
+
 def test_one_event_loop_after_the_other(sandbox: Sandbox, store: Store, show: Path) -> None:
     """A provider that was closed on one kind of event loop reaches its bucket on the other."""
     provider = DeadlineProvider(FARM, QUEUE)
