@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Unpack, get_args
 
 from callsheet import _checks
 from callsheet._attaching import attach
 from callsheet._door import Door
 from callsheet._errors import BulkError, InvalidRequest, NotFound
+from callsheet._keywords import Filters
 from callsheet._mirroring import Mirroring
 from callsheet._models import Component, Job, NewJob
 from callsheet._tracking import OnCancel, Tracked, Tracking, TrackOptions
@@ -110,7 +111,7 @@ class Following:
             raise BulkError(gone, done=done, failed=failed, provider=self._door.provider.name)
         return done
 
-    def watch(self, *jobs: Job | str, **filters: Any) -> Watch:
+    def watch(self, *jobs: Job | str, **filters: Unpack[Filters]) -> Watch:
         """Follow named jobs until all have ended, or whatever matches a filter (as of `list`), for good.
 
         Raises:

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, get_args
+from typing import Any, Unpack, get_args
 
 import anyio.lowlevel
 
@@ -17,6 +17,7 @@ from callsheet import _checks
 from callsheet._door import Door, new_key
 from callsheet._errors import InvalidRequest, NotFound
 from callsheet._following import Following
+from callsheet._keywords import Changes, Filters
 from callsheet._listing import Listing, Query
 from callsheet._models import (
     UNSET,
@@ -214,7 +215,7 @@ class Jobs(Following):
         )
         return Listing(query, cursor=cursor)
 
-    async def count(self, *, max_age: float = 0, **filters: Any) -> int:
+    async def count(self, *, max_age: float = 0, **filters: Unpack[Filters]) -> int:
         """Return how many jobs match; the filters are those of `list`.
 
         Args:
@@ -272,7 +273,7 @@ class Jobs(Following):
             progress: 0.0 to 1.0, or `None` for unknown.
             attributes: Replaces all of them.
         """
-        given = {
+        given: dict[str, Any] = {
             "state": state,
             "progress": progress,
             "message": message,
@@ -285,7 +286,7 @@ class Jobs(Following):
         changes = {field: value for field, value in given.items() if value is not UNSET}
         return (await self.update_many([job], **changes))[0]
 
-    async def update_many(self, jobs: Iterable[Job | str], **changes: Any) -> builtins.list[Job]:
+    async def update_many(self, jobs: Iterable[Job | str], **changes: Unpack[Changes]) -> builtins.list[Job]:
         """Make the same changes to many jobs; return them in the order given. All or none where possible.
 
         Raises:

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from types import TracebackType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, Unpack
 
 import anyio
 import anyio.lowlevel
@@ -18,8 +18,10 @@ from anyio.abc import TaskGroup
 from callsheet import _checks
 from callsheet._door import Door
 from callsheet._errors import CallsheetError, InvalidRequest, JobCancelled, LeaseLost, Timeout
+from callsheet._keywords import Changes
 from callsheet._models import UNSET, Component, Job, JobChanges, JobState, NewJob, Unset
 from callsheet._otel import Span, span
+from callsheet._transfers import OnProgress
 from callsheet._watching import PASSING
 from callsheet.abc import Claim, Provider
 
@@ -95,11 +97,20 @@ class Tracked:
         else:
             self._wake_soon()
 
-    async def attach(self, files: Iterable[Any], **options: Any) -> list[Component]:
+    async def attach(
+        self,
+        files: Iterable[Any],
+        *,
+        location: str | None = None,
+        concurrency: int | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> list[Component]:
         """Attach files to the job, as `jobs.attach` does."""
-        return await self._attach(self.job, files, **options)
+        return await self._attach(
+            self.job, files, location=location, concurrency=concurrency, on_progress=on_progress
+        )
 
-    async def update(self, **changes: Any) -> Job:
+    async def update(self, **changes: Unpack[Changes]) -> Job:
         """Change the job, as `jobs.update` does; an ended state set here stands when the block ends.
 
         After the block it is changed, too.

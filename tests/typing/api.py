@@ -135,6 +135,17 @@ async def tracking(client: Client[Any], job: Job) -> None:
         await tracked.update(description="so far so good")
 
 
+async def slips(client: Client[Any], job: Job, tracked: Tracked) -> None:
+    """What is mistyped, a type checker says; a `type: ignore` that is not needed is an error."""
+    await client.jobs.update_many([job], status="done")  # type: ignore[call-arg]  # state=
+    await client.jobs.update_many([job], progress="40%")  # type: ignore[arg-type]  # 0.4
+    await client.jobs.count(state="failed")  # type: ignore[call-arg]  # states=
+    client.jobs.watch(state="failed")  # type: ignore[call-arg]  # states=
+    client.jobs.watch(job, timeout=5)  # type: ignore[call-arg]  # there is none
+    await tracked.update(progres=0.4)  # type: ignore[call-arg]  # progress=
+    await tracked.attach(["out.mov"], onprogress=print)  # type: ignore[call-arg]  # on_progress=
+
+
 def values(job: Job, component: Component) -> None:
     assert_type((job.id, job.tracker, job.name, job.state), tuple[str, str, str, JobState])
     assert_type((job.ended, job.progress, job.priority), tuple[bool, float | None, int | None])

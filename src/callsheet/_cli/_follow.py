@@ -43,7 +43,7 @@ async def watch(
         since: Jobs made since then: 2h (ago; s, m, h, d, w) or 2026-03-01T12:00.
         json: Write a JSON line for each change, as is done anyway when standard output is no terminal.
     """
-    filters = {
+    filters: dict[str, Any] = {
         "states": state or None,
         "types": type or None,
         "user": user,

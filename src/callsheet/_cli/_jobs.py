@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -162,7 +162,7 @@ async def update(
         name: What people see.
         attribute: Data of your own, NAME=VALUE, instead of all that is there; may be repeated.
     """
-    given = {
+    given: dict[str, Any] = {
         "state": state,
         "progress": progress,
         "message": message,

@@ -167,7 +167,7 @@ class Report:
         latest = self.work.latest
         words = [problem, latest.failure, self.work.tail.text()]
         text = "\n".join(word for word in words if word)
-        given = {"progress": latest.value, "message": latest.message}
+        given: dict[str, Any] = {"progress": latest.value, "message": latest.message}
         known = {name: value for name, value in given.items() if value is not None}
         try:
             await tracked.update(state=JobState.FAILED, problem=text, **known)
