@@ -205,6 +205,58 @@ async def test_changes_that_are_asked_for_again(
     assert changed[1].priority == 3
 
 
+def refused(sandbox: Sandbox, *items: tuple[str, str], **more: Any) -> None:
+    """Let batches of changes answer that these jobs cannot be changed, for these reasons."""
+    errors = [{"code": code, "message": "no", "jobId": id_} for id_, code in items]
+    headers = {"content-type": "application/json"}
+    body = json.dumps({"errors": errors})
+    sandbox.faults.add("answer", path="*/batch-update-job", status=200, headers=headers, body=body, **more)
+
+
+BUSY, DENIED = "InternalServerErrorException", "AccessDeniedException"
+
+
+async def test_changes_that_fail_in_the_end(
+    client: Deadline, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a repeat brings, each job's own error is told: a no of before, the last no, or a new one."""
+    one, other = ids = sandbox.act("deadline", "make", number=2)["jobs"]
+    monkeypatch.setattr(_batches, "PAUSE", 0.001)
+    cases: list[tuple[list[tuple[str, str]], dict[str, Any], int, dict[int, type[Exception]]]] = [
+        ([(one, DENIED), (other, BUSY)], {"nth": 1}, 2, {0: Denied}),
+        ([(other, BUSY)], {}, 4, {1: Unavailable}),
+        ([(other, BUSY)], {"nth": 1}, 2, {1: Denied}),
+    ]
+    for number, (items, when, requests, failed) in enumerate(cases):
+        sandbox.faults.clear()
+        sandbox.forget_requests()
+        refused(sandbox, *items, **when)
+        if number == 2:
+            sandbox.faults.add("status", path="*/batch-update-job", status=403)
+        with pytest.raises(BulkError) as caught:
+            await client.jobs.update_many(ids, priority=3)
+        assert {index: type(error) for index, error in caught.value.failed.items()} == failed
+        assert [job.id for job in caught.value.done] == [id_ for i, id_ in enumerate(ids) if i not in failed]
+        assert len(sandbox.requests("*/batch-update-job")) == requests
+    sandbox.faults.clear()
+    sandbox.faults.add("status", path="*/batch-update-job", status=403)
+    with pytest.raises(Denied):
+        await client.jobs.update_many(ids, priority=4)
+
+
+async def test_a_look_that_is_never_had(
+    client: Deadline, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that a batch cannot look up, however often it is asked, is an error, and not gone."""
+    monkeypatch.setattr(_batches, "PAUSE", 0.001)
+    ids = sandbox.act("deadline", "make", number=3)["jobs"]
+    sandbox.act("deadline", "refuse", job=ids[1], code=BUSY, times=9)
+    sandbox.forget_requests()
+    with pytest.raises(Unavailable, match=ids[1]):
+        await client.jobs.get_many(ids)
+    assert len(sandbox.requests("*/batch-get-job")) == 4
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [

@@ -427,3 +427,18 @@ async def test_all_tasks_slow_down_together(sandbox: Sandbox, monkeypatch: pytes
     assert min(later) >= 20
     assert sorted(set(later)) == later
     assert [job.id for job in found if job] == ids
+
+
+async def test_a_batch_of_which_some_was_too_much(
+    client: Deadline, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job of a batch that was too much is asked for again, alone, after everybody has slowed down."""
+    clock = Clock()
+    monkeypatch.setattr(_pace, "anyio", clock)
+    monkeypatch.setattr(_batches, "PAUSE", 0.001)
+    ids = sandbox.act("deadline", "make", number=3)["jobs"]
+    sandbox.act("deadline", "refuse", job=ids[1], code="ThrottlingException", times=1)
+    sandbox.forget_requests()
+    assert [job.id for job in await client.jobs.get_many(ids) if job] == ids
+    assert len(sandbox.requests("/2023-10-12/batch-get-job")) == 2
+    assert clock.now >= 1
