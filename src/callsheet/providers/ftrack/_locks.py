@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import deque
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import anyio
 
@@ -12,28 +12,45 @@ __all__ = ["Locks"]
 
 
 class Locks:
-    """A lock for each id, there for as long as somebody holds or wants it."""
+    """A lock for each id, there for as long as somebody holds it.
+
+    Not of `anyio.Lock`, as it takes trio the longer to release one the more of them a task holds.
+    """
 
     def __init__(self) -> None:
-        self._locks: dict[str, anyio.Lock] = {}
-        self._wanted: Counter[str] = Counter()
+        self._turns: dict[str, deque[anyio.Event]] = {}  # of those who wait, by the ids that are held
 
     @asynccontextmanager
     async def holding(self, ids: Iterable[str]) -> AsyncIterator[None]:
         """Hold the locks of all the ids."""
-        # In one order everywhere, so that no two wait for each other.
-        ordered = sorted(set(ids))
-        self._wanted.update(ordered)
+        held: list[str] = []
         try:
-            async with AsyncExitStack() as stack:
-                for id_ in ordered:
-                    await stack.enter_async_context(
-                        self._locks.setdefault(id_, anyio.Lock(fast_acquire=True))
-                    )
-                yield
+            # In one order everywhere, so that no two wait for each other.
+            for id_ in sorted(set(ids)):
+                await self._acquire(id_)
+                held.append(id_)
+            yield
         finally:
-            self._wanted.subtract(ordered)
-            for id_ in ordered:
-                if not self._wanted[id_]:
-                    del self._wanted[id_]
-                    self._locks.pop(id_, None)
+            for id_ in held:
+                self._release(id_)
+
+    async def _acquire(self, id_: str) -> None:
+        if id_ not in self._turns:
+            self._turns[id_] = deque()
+            return
+        turn = anyio.Event()
+        self._turns[id_].append(turn)
+        try:
+            await turn.wait()
+        except BaseException:
+            if turn.is_set():  # it was handed over before the cancellation arrived
+                self._release(id_)
+            else:
+                self._turns[id_].remove(turn)
+            raise
+
+    def _release(self, id_: str) -> None:
+        if waiting := self._turns[id_]:
+            waiting.popleft().set()
+        else:
+            del self._turns[id_]
