@@ -30,6 +30,10 @@ def test_a_mirror_is_of_one_job_of_one_tracker() -> None:
         ("beauty", ["a.1001.mp4"], ("a.%04d.mp4", 1001)),
         ("100%", ["100%.7.exr", "100%.8.exr"], ("100%%.%01d.exr", 7)),
         ("v2.%d.exr", ["v2.8.exr"], ("v2.%d.exr", 8)),
+        ("2%d.exr", ["29.exr", "210.exr"], ("2%d.exr", 9)),
+        ("v2_%04d8.exr", ["v2_00018.exr", "v2_00028.exr"], ("v2_%04d8.exr", 1)),
+        ("beauty", ["29.exr", "210.exr"], None),
+        ("beauty", ["a.10.exr", "a.20.exr"], None),
         ("beauty", ["a.1.exr", "a.3.exr"], None),
         ("beauty", ["a.1.exr", "b.2.exr"], None),
         ("beauty", ["a.2.exr", "a.1.exr"], None),
@@ -44,17 +48,21 @@ def test_the_pattern_of_frames(name: str, frames: list[str], found: tuple[str, i
     assert pattern_of(name, frames) == found
 
 
-@given(
-    st.text(st.characters(exclude_characters="/\\\0", exclude_categories=["Cs"]), max_size=6),
-    st.text(st.characters(exclude_characters="/\\\0", exclude_categories=["Cs"]), max_size=6),
-    st.integers(0, 5),
-    st.integers(0, 120),
-    st.integers(2, 12),
-)
-def test_any_sequence_is_found_again(before: str, after: str, width: int, first: int, count: int) -> None:
-    """Whatever a sequence's files are called, the pattern that is found gives just their names."""
+DIGITS = {*"0123456789"}
+TEXT = st.text(st.characters(exclude_characters="/\\\0", exclude_categories=["Cs"]), max_size=6)
+
+
+@given(TEXT, TEXT, st.integers(0, 5), st.integers(0, 120), st.integers(2, 12), st.booleans())
+def test_any_sequence_is_found_again(
+    before: str, after: str, width: int, first: int, count: int, named: bool
+) -> None:
+    """Whatever a sequence's files are called, the pattern that is found gives just their names.
+
+    Where digits of the name stand beside the number, only a sequence that is called so can be found.
+    """
+    named = named or before[-1:] in DIGITS or after[:1] in DIGITS
     pattern = f"{before.replace('%', '%%')}%0{width}d{after.replace('%', '%%')}"
     names = [file.name for file in FrameSequence(pattern, first, first + count - 1).files()]
-    found = pattern_of("beauty", names)
+    found = pattern_of(pattern if named else "beauty", names)
     assert found is not None
     assert [file.name for file in FrameSequence(*found, found[1] + count - 1).files()] == names

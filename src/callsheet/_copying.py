@@ -242,9 +242,17 @@ def pattern_of(name: str, frames: Sequence[str]) -> tuple[str, int] | None:
 
 def _candidates(name: str, frame: str) -> list[tuple[str, int]]:
     """Return patterns that may give a frame's name, with its number: the sequence's own name comes first."""
-    numbers = sorted(re.finditer(r"[0-9]{1,18}", frame), key=lambda match: -len(match[0]))
-    found = [(name, int(match[0])) for match in numbers]
-    for match in numbers:
+    found = sorted(re.finditer(r"[0-9]{1,18}", frame), key=lambda match: -len(match[0]))
+    # Other digits of the name may stand beside the number, which only the sequence's own name can tell.
+    numbers = dict.fromkeys(int(part) for match in found for part in _parts_of(match[0]))
+    candidates = [(name, number) for number in numbers]
+    for match in found:
         before, after = (text.replace("%", "%%") for text in (frame[: match.start()], frame[match.end() :]))
-        found.append((f"{before}%0{len(match[0])}d{after}", int(match[0])))
-    return [(pattern, number) for pattern, number in found if _ONE_NUMBER.fullmatch(pattern)]
+        candidates.append((f"{before}%0{len(match[0])}d{after}", int(match[0])))
+    return [(pattern, number) for pattern, number in candidates if _ONE_NUMBER.fullmatch(pattern)]
+
+
+def _parts_of(digits: str) -> list[str]:
+    """Return all stretches of digits, the longest first."""
+    lengths = range(len(digits), 0, -1)
+    return [digits[at : at + length] for length in lengths for at in range(len(digits) - length + 1)]
