@@ -442,3 +442,53 @@ async def test_a_batch_of_which_some_was_too_much(
     assert [job.id for job in await client.jobs.get_many(ids) if job] == ids
     assert len(sandbox.requests("/2023-10-12/batch-get-job")) == 2
     assert clock.now >= 1
+
+
+async def waited(pace: Pace, clock: Clock) -> float:
+    """Return for how long a task waits for its turn."""
+    began = clock.now
+    await pace.turn()
+    return clock.now - began
+
+
+async def test_a_pace_that_is_refused_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each wave of refusals halves the pace, down to a bound; as many successes bring back that of before."""
+    clock, pace = Clock(), Pace()
+    monkeypatch.setattr(_pace, "anyio", clock)
+    for _ in range(20):
+        await pace.turn()
+        clock.now += 0.1  # ten a second
+    for _ in range(3):
+        pace.refused(0)
+        assert pace.rate == pytest.approx(5)
+    assert [await waited(pace, clock) for _ in range(2)] == pytest.approx([0, 0.2])
+    pace.refused(0)
+    assert pace.rate == pytest.approx(2.5)
+    for _ in range(5):
+        await pace.turn()
+        pace.refused(0)
+    assert pace.rate == _pace.SLOWEST
+    for _ in range(61):  # 0.5 by 1.05 to the power of 62 is ten
+        pace.succeeded()
+    assert pace.rate is not None
+    pace.succeeded()
+    assert pace.rate is None
+    for _ in range(20):
+        await pace.turn()
+        clock.now += 0.25  # what came before is no longer what is usual
+    pace.refused(0)
+    assert pace.rate == pytest.approx(2)
+    for _ in range(15):
+        pace.succeeded()
+    assert pace.rate is None
+
+
+async def test_how_long_a_pace_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The latest time that was named counts, a second if none was, and half a minute at most."""
+    clock, pace = Clock(), Pace()
+    monkeypatch.setattr(_pace, "anyio", clock)
+    for named, wait in (([None], 1), ([20.0, 0.0, None], 20), ([600.0], 30)):
+        for retry_after in named:
+            pace.refused(retry_after)
+        assert await waited(pace, clock) == pytest.approx(wait)
+        clock.now += 100
