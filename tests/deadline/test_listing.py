@@ -432,7 +432,7 @@ async def test_all_tasks_slow_down_together(sandbox: Sandbox, monkeypatch: pytes
 async def test_a_batch_of_which_some_was_too_much(
     client: Deadline, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A job of a batch that was too much is asked for again, alone, after everybody has slowed down."""
+    """A job that was too much is asked for again, alone, after all have slowed down; in time they speed up."""
     clock = Clock()
     monkeypatch.setattr(_pace, "anyio", clock)
     monkeypatch.setattr(_batches, "PAUSE", 0.001)
@@ -442,6 +442,11 @@ async def test_a_batch_of_which_some_was_too_much(
     assert [job.id for job in await client.jobs.get_many(ids) if job] == ids
     assert len(sandbox.requests("/2023-10-12/batch-get-job")) == 2
     assert clock.now >= 1
+    pace = client.provider._server.pace
+    assert pace.rate is not None
+    for _ in range(15):
+        await client.provider.queue()
+    assert pace.rate is None
 
 
 async def waited(pace: Pace, clock: Clock) -> float:
