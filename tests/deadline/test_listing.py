@@ -432,7 +432,7 @@ async def test_all_tasks_slow_down_together(sandbox: Sandbox, monkeypatch: pytes
 async def test_a_batch_of_which_some_was_too_much(
     client: Deadline, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A job that was too much is asked for again, alone, after all have slowed down; in time they speed up."""
+    """A job that was too much is asked for again, alone, and all slow down, until they may go on."""
     clock = Clock()
     monkeypatch.setattr(_pace, "anyio", clock)
     monkeypatch.setattr(_batches, "PAUSE", 0.001)
