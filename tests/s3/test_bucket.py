@@ -11,6 +11,7 @@ from callsheet import (
     InvalidRequest,
     InvalidResponse,
     NotFound,
+    Outcome,
     RateLimited,
     ResponseError,
     Unavailable,
@@ -41,10 +42,11 @@ def body_of(data: bytes) -> Body:
     return Body(chunks, len(data))
 
 
-async def test_an_object_comes_back_as_it_went(bucket: Bucket, store: Store) -> None:
+async def test_an_object_comes_back_as_it_went(bucket: Bucket, store: Store, server: FaultServer) -> None:
     """Bytes, size, time and metadata of an object with any name are what was stored."""
     assert await bucket.put(KEY, b"bytes", metadata={"asset-root": "/mnt"}) is True
     assert store.objects == {KEY: b"bytes"}
+    assert server.requests[0].target == "/bucket/Data/a%20b%2Bc~%C3%A9/%23%3F%25.xxh128"
     assert await bucket.get(KEY, limit=10) == (b"bytes", {"asset-root": "/mnt"})
     found = await bucket.head(KEY)
     assert found is not None
@@ -172,6 +174,9 @@ async def test_a_listing_of_several_pages(bucket: Bucket, store: Store) -> None:
     found = await bucket.list("a/")
     assert [(one.key, one.size) for one in found] == [(f"a/{number}", number) for number in range(5)]
     assert await bucket.list("c/") == []
+    store.page = 1000
+    store.objects = {f"long/{number:0250}": b"" for number in range(1000)}
+    assert [one.key for one in await bucket.list("long/")] == sorted(store.objects)
     store.strike(
         "LIST",
         answered(
@@ -284,6 +289,8 @@ async def test_errors_that_are_no_xml(
         await bucket.put("a", b"x")
     assert type(caught.value) is kind
     assert (caught.value.status, caught.value.code) == (status, None)
+    # A page of whatever stands in the way is no proof that the object was stored.
+    assert caught.value.outcome is (Outcome.UNKNOWN if status == 200 else Outcome.NOT_DONE)
 
 
 async def test_the_owner_is_named(server: FaultServer) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from callsheet import Denied
 from callsheet._files import File
+from callsheet._http._options import HttpOptions
 from callsheet._redaction import Secret
 from callsheet._s3 import Bucket, upload
 from callsheet._signing import Keys, Signer, TemporaryCredentials
@@ -129,3 +130,18 @@ async def test_bodies_are_covered(signed: Bucket, server: FaultServer) -> None:
     await signed.put("a", b"bytes")
     hashed = server.requests[-1].headers["x-amz-content-sha256"]
     assert hashed == "277089d91c0bdf4f2e6862ba7e4a07605119431f5d13f726dd352b06f1b206a9"
+
+
+async def test_bodies_are_left_to_tls(role: Role) -> None:
+    """Where the connection itself is safe, no bytes of an object are hashed for the signature."""
+    seen: list[str] = []
+
+    def note(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers["x-amz-content-sha256"])
+        return httpx.Response(200)
+
+    options = HttpOptions(transport=httpx.MockTransport(note))
+    signer = Signer(TemporaryCredentials(role.fetch), service="s3", region="us-west-2")
+    async with Bucket("https://b.s3.example.com", provider="test", signer=signer, options=options) as bucket:
+        await bucket.put("a", b"bytes")
+    assert seen == ["UNSIGNED-PAYLOAD"]

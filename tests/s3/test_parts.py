@@ -145,8 +145,12 @@ async def test_the_answer_to_the_last_request_is_lost(
     assert list(state_folder.iterdir()) == []
 
 
-async def test_an_upload_that_is_gone_for_no_reason(bucket: Bucket, store: Store, file: File) -> None:
+@pytest.mark.parametrize("there", [{}, {"key": b"of another size"}])
+async def test_an_upload_that_is_gone_for_no_reason(
+    bucket: Bucket, store: Store, file: File, there: dict[str, bytes]
+) -> None:
     """An upload that somebody gave up is an error, unless its object is there."""
+    store.objects = dict(there)
 
     def forget(line: Line, store: Store, request: Request) -> None:
         store.uploads.clear()
@@ -155,7 +159,7 @@ async def test_an_upload_that_is_gone_for_no_reason(bucket: Bucket, store: Store
     store.strike("COMPLETE", forget)
     with pytest.raises(NotFound, match="NoSuchUpload"):
         await send(bucket, file)
-    assert store.objects == {}
+    assert store.objects == there
 
 
 async def test_somebody_else_was_quicker(
