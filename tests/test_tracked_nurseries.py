@@ -38,3 +38,22 @@ async def test_a_block_that_fails_inside_a_nursery(tmp_path: Path) -> None:
                 nursery.start_soon(trio.sleep_forever)
                 nursery.start_soon(fail)
         assert (await client.jobs.get(tracked.job)).state is JobState.FAILED
+
+
+async def test_a_block_that_fails_while_it_is_cancelled(tmp_path: Path) -> None:
+    """A failure that comes out in one group with the cancellation that caused it is a failure."""
+
+    async def fail_when_cancelled() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise ZeroDivisionError
+
+    async with callsheet.connect(f"local:{tmp_path}/jobs") as client:
+        with ends_with(ExceptionGroup), anyio.CancelScope() as scope:
+            async with client.jobs.track("render") as tracked, trio.open_nursery() as nursery:
+                nursery.start_soon(fail_when_cancelled)
+                nursery.start_soon(trio.sleep_forever)
+                await anyio.wait_all_tasks_blocked()
+                scope.cancel()
+        assert (await client.jobs.get(tracked.job)).state is JobState.FAILED

@@ -189,8 +189,8 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
         self._new = job
         self._attach = attach
         self._options = options
-        self._scope = anyio.CancelScope()
-        self._reporting = anyio.CancelScope()
+        self._scope: anyio.CancelScope
+        self._reporting: anyio.CancelScope
         self._reported = anyio.Event()
         self._stopped: CallsheetError | None = None
         self._in_trouble = False
@@ -204,6 +204,8 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
         if self._was_entered:
             raise InvalidRequest("track: this block was entered before; call track() again for another")
         self._was_entered = True
+        # Not before: the block may be made where no loop runs.
+        self._scope, self._reporting = anyio.CancelScope(), anyio.CancelScope()
         await anyio.lowlevel.checkpoint_if_cancelled()
         options = self._options
         key = self._new.idempotency_key if isinstance(self._new, NewJob) else None
@@ -268,6 +270,10 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
                     tracked._wake = anyio.Event()
                     if not tracked.job.ended:
                         await self._beat()
+                    # A beat has seen it, or an update of the block.
+                    if self._stopped is None and self._is_cancelled_from_elsewhere():
+                        words = f"job {tracked.job.id} was cancelled from elsewhere"
+                        self._stop(JobCancelled(words, provider=self._provider.name))
                     await anyio.sleep(rest)
         finally:
             self._reported.set()
@@ -292,9 +298,6 @@ class Tracking(AbstractAsyncContextManager[Tracked]):
             raise
         else:
             self._in_trouble = False
-            if self._is_cancelled_from_elsewhere():
-                name = self._provider.name
-                self._stop(JobCancelled(f"job {tracked.job.id} was cancelled from elsewhere", provider=name))
 
     def _is_cancelled_from_elsewhere(self) -> bool:
         tracked = self._tracked

@@ -183,15 +183,77 @@ async def test_many_blocks_at_once(rig: Rig, client: Client[Any]) -> None:
 
 
 @needs("track")
-async def test_an_end_that_the_block_sets_itself(rig: Rig, client: Client[Any]) -> None:
-    """An ended state set in the block stands when it ends well, whatever it is."""
-    for state in (JobState.DONE, JobState.FAILED, JobState.CANCELLED):
+async def test_an_end_that_the_block_sets_itself(rig: Rig) -> None:
+    """An ended state set in the block stands when it ends well, whatever it is; nothing is sent after it."""
+    provider = rig.wrapped()
+    async with Client(provider) as client:
+        for state in (JobState.DONE, JobState.FAILED, JobState.CANCELLED):
+            async with client.jobs.track("render", **QUICK) as tracked:
+                changed = await tracked.update(state=state, problem="as I said", message="all of it")
+                assert changed == tracked.job
+                sent = provider.made["beat_job"]
+                await anyio.sleep(0.05)
+            assert provider.made["beat_job"] == sent
+            final = await client.jobs.get(tracked.job)
+            assert (final.state, final.problem, final.message) == (state, "as I said", "all of it")
+
+
+@needs("track")
+async def test_an_end_that_the_block_sets_while_a_beat_is_under_way(rig: Rig) -> None:
+    """A beat that began before the block set its end, and comes back after it, does not hide that end."""
+    provider = rig.wrapped()
+    held, ended = anyio.Event(), anyio.Event()
+
+    async def beat(real: Any, claim: Claim, changes: JobChanges) -> Any:
+        job = await real(claim, changes)
+        if "state" not in changes.given() and not ended.is_set():
+            held.set()
+            await ended.wait()
+        return job
+
+    provider.on["beat_job"] = beat
+    async with Client(provider) as client:
         async with client.jobs.track("render", **QUICK) as tracked:
-            changed = await tracked.update(state=state, problem="as I said", message="all of it")
-            assert changed == tracked.job
-            await anyio.sleep(0.05)
-        final = await client.jobs.get(tracked.job)
-        assert (final.state, final.problem, final.message) == (state, "as I said", "all of it")
+            await held.wait()
+            failed = await tracked.update(state=JobState.FAILED, problem="black frames")
+            ended.set()
+            await anyio.sleep(0.02)
+            assert tracked.job == failed
+        assert tracked.job == failed == await client.jobs.get(failed)
+
+
+@needs("track")
+async def test_a_beat_that_sees_the_cancellation_by_the_block_itself(rig: Rig) -> None:
+    """A block that sets its job cancelled has not been cancelled from elsewhere, whoever sees it first."""
+    provider = rig.wrapped()
+    seen = anyio.Event()
+
+    async def beat(real: Any, claim: Claim, changes: JobChanges) -> Any:
+        job = await real(claim, changes)
+        if "state" in changes.given():
+            await seen.wait()
+        elif job.state is JobState.CANCELLED:
+            seen.set()
+        return job
+
+    provider.on["beat_job"] = beat
+    async with Client(provider) as client:
+        async with client.jobs.track("render", **QUICK) as tracked:
+            await tracked.update(state=JobState.CANCELLED, message="not needed any more")
+        assert (tracked.job.state, tracked.job.message) == (JobState.CANCELLED, "not needed any more")
+
+
+@needs("track", "cancel", "update(message=)")
+async def test_an_update_of_a_job_that_was_cancelled_from_elsewhere(rig: Rig) -> None:
+    """A block that changes its job before a beat has seen the cancellation is stopped all the same."""
+    async with rig.another_client() as client:
+        with ends_with(JobCancelled):
+            async with client.jobs.track("render") as tracked:
+                await rig.cancel(tracked.job)
+                changed = await tracked.update(message="frame 3")
+                assert changed.state is JobState.CANCELLED
+                tracked.progress(0.5)
+                await anyio.sleep_forever()
 
 
 @needs("track", "update(name=)")
@@ -322,6 +384,65 @@ async def test_an_update_is_newer_than_a_report_that_failed(rig: Rig) -> None:
             await tracked.update(message="newer")
             updated.set()
         assert (await client.jobs.get(tracked.job)).message == "newer"
+
+
+@needs("track")
+async def test_a_report_is_newer_than_one_that_failed(rig: Rig) -> None:
+    """A report that could not be sent is not sent again over one that came meanwhile; they are merged."""
+    provider = rig.wrapped()
+    held, newer = anyio.Event(), anyio.Event()
+
+    async def beat(real: Any, claim: Claim, changes: JobChanges) -> Any:
+        if not newer.is_set():
+            held.set()
+            await newer.wait()
+            raise Unavailable("for a moment")
+        return await real(claim, changes)
+
+    async with Client(provider) as client:
+        with ends_with(NoLicence):
+            async with client.jobs.track("render") as tracked:
+                provider.on["beat_job"] = beat
+                tracked.progress(0.25, "frame 250")
+                await held.wait()
+                tracked.progress(0.5)
+                newer.set()
+                render()
+        final = await client.jobs.get(tracked.job)
+    assert (final.state, final.progress, final.message) == (JobState.FAILED, 0.5, "frame 250")
+
+
+@needs("track", "update(message=)")
+async def test_a_report_after_an_update_is_kept_in_trouble(rig: Rig) -> None:
+    """What is reported after an update of the same fields, and cannot be sent at first, is sent later."""
+    provider = rig.wrapped()
+    async with Client(provider) as client, client.jobs.track("render", **QUICK) as tracked:
+        await tracked.update(message="older")
+        provider.on["beat_job"] = Trouble(Unavailable("restarting"), times=2)
+        tracked.progress(0.5, "newer")
+        await rig.hand.jobs.wait(tracked.job, until=lambda job: job.message == "newer", timeout=30)
+
+
+@needs("track", "update(progress=)")
+async def test_a_report_during_an_update_that_failed(rig: Rig) -> None:
+    """What was taken back for an update that failed does not come after what was reported meanwhile."""
+    provider = rig.wrapped()
+    async with Client(provider) as client:
+        with ends_with(NoLicence):
+            async with client.jobs.track("render") as tracked:
+
+                async def refuse(real: Any, *args: Any) -> Any:
+                    tracked.progress(0.75)
+                    raise Unavailable("away")
+
+                tracked.progress(0.25, "frame 250")
+                provider.on["beat_job"] = refuse
+                with pytest.raises(Unavailable):
+                    await tracked.update(progress=0.5)
+                del provider.on["beat_job"]
+                render()
+        final = await client.jobs.get(tracked.job)
+    assert (final.progress, final.message) == (0.75, "frame 250")
 
 
 @needs("track")
@@ -522,6 +643,9 @@ async def test_the_job_is_given_to_another_worker(rig: Rig, caplog: pytest.LogCa
                     talking.set()
                     with suppress(anyio.get_cancelled_exc_class()):
                         await anyio.sleep(30)
+        with pytest.raises(LeaseLost):
+            await tracked.update(message="too late")
+    assert not any("state" in given for given in beats(provider))
     final = await rig.hand.jobs.get(second.job)
     assert (final.state, final.message) == (JobState.DONE, "by the second")
 
@@ -551,6 +675,7 @@ async def _never(*_: Any) -> NoReturn:
 async def test_only_silent_workers_lose_jobs(rig: Rig) -> None:
     """A job that runs without a lease, and one whose worker beats, are nobody's to declare lost."""
     provider = rig.wrapped()
+    provider.progress_interval = 3600
     plain = await rig.start(await rig.make_job())
     async with Client(provider) as client:
         async with client.jobs.track("render", grace=0.0, **QUICK) as tracked:
@@ -707,6 +832,28 @@ async def test_trouble_that_passes(rig: Rig, caplog: pytest.LogCaptureFixture) -
     final = await rig.hand.jobs.get(tracked.job)
     assert (final.state, final.progress, final.message) == (JobState.DONE, 1.0, "frame 1")
     assert errors(caplog) == []
+
+
+@needs("track")
+async def test_trouble_is_told_once(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """However many beats fail one after another, one line tells so; the next trouble has its own."""
+    provider = rig.wrapped()
+    calls = 0
+
+    async def beat(real: Any, *args: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls in (1, 2, 4, 5):
+            raise Unavailable(f"trouble {calls}")
+        return await real(*args)
+
+    async with Client(provider) as client, client.jobs.track("render", **QUICK) as tracked:
+        provider.on["beat_job"] = beat
+        await provider.next_calls("beat_job", 7)
+    warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert warnings == [
+        f"job {tracked.job.id} cannot be reported on: trouble {call}; the work goes on" for call in (1, 4)
+    ]
 
 
 @needs("track")
