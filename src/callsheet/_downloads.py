@@ -203,12 +203,14 @@ async def _download_file(
             await _fill(provider, component, part, threads, report)
         except IntegrityError:
             if not part.resumed:
-                await threads.run(part.remove)
                 raise
             # What an earlier try left was not this component: once more, from the start.
             await threads.run(part.restart)
             await _fill(provider, component, part, threads, report)
         await threads.run(part.publish, overwrite)
+    except IntegrityError:
+        await threads.run(part.remove)
+        raise
     except OSError as error:
         # What a full disk cut short would only stand in the way; all else can be gone on with.
         if error.errno in FULL:

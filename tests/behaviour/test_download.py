@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import attrs
 import pytest
+import xxhash
 
 from callsheet import (
     CallsheetError,
@@ -267,9 +270,10 @@ async def test_without_a_checksum(rig: Rig, client: Client[Any], part: Component
         changing(provider, WRONG["too short"])
         with pytest.raises(IntegrityError, match="instead of"):
             await watched.components.download(plain, folder / "other")
-    odd = attrs.evolve(part, checksum="no-such-algorithm:00")
-    assert (await client.components.download(odd, folder / "odd")).read_bytes() == CONTENT
-    assert names(folder) == ["odd", "plate.mov"]
+    for name in ("no-such-algorithm", "shake_128"):
+        odd = attrs.evolve(part, checksum=f"{name}:00")
+        assert (await client.components.download(odd, folder / name)).read_bytes() == CONTENT
+    assert names(folder) == ["no-such-algorithm", "plate.mov", "shake_128"]
 
 
 @needs("download", "upload", "upload(frames=)")
@@ -345,16 +349,29 @@ PARTS = {
 }
 
 
+STARTS = {
+    "of another file": [len(PARTS["of another file"]), 0],
+    "longer than the file": [0],
+    "whole": [],
+    "whole but for a byte": [0],
+    "empty": [0],
+}
+"""From where the file is read then; one read alone where the part can be no beginning of it."""
+
+
 @needs("download", "upload")
 @pytest.mark.parametrize("which", PARTS)
-async def test_a_part_from_somewhere_else(
-    rig: Rig, client: Client[Any], part: Component, folder: Path, which: str
-) -> None:
+async def test_a_part_from_somewhere_else(rig: Rig, part: Component, folder: Path, which: str) -> None:
     """Whatever an earlier try left, the file is right in the end: a wrong part is found out and replaced."""
+    provider = rig.wrapped()
+    told: list[Transfer] = []
     (folder / ".plate.mov.part").write_bytes(PARTS[which])
-    path = await client.components.download(part, folder)
+    async with Client(provider) as client:
+        path = await client.components.download(part, folder, on_progress=told.append)
     assert path.read_bytes() == CONTENT
     assert names(folder) == ["plate.mov"]
+    assert starts(provider) == STARTS[which]
+    assert told[-1] == Transfer("plate.mov", len(CONTENT), len(CONTENT))
 
 
 @needs("download", "upload")
@@ -432,6 +449,92 @@ async def test_wrong_bytes(rig: Rig, part: Component, folder: Path, wrong: str) 
                     come += len(chunk)
         # What is too much is not read to its end.
         assert come < 2 * len(CONTENT)
+
+
+@needs("download", "upload")
+async def test_wrong_bytes_twice(rig: Rig, part: Component, folder: Path) -> None:
+    """If all of it is wrong, too, when it is asked for once more, nothing is kept."""
+    provider = rig.wrapped()
+    changing(provider, WRONG["a flipped bit"])
+    (folder / ".plate.mov.part").write_bytes(CONTENT[:100])
+    async with Client(provider) as client:
+        with pytest.raises(IntegrityError):
+            await client.components.download(part, folder)
+    assert starts(provider) == [100, 0]
+    assert names(folder) == []
+
+
+@needs("download", "upload")
+async def test_bytes_without_end(rig: Rig, part: Component, folder: Path) -> None:
+    """A tracker that sends and sends does not fill the disk: what is too much is not read on."""
+    provider = rig.wrapped()
+    sent = 0
+
+    @asynccontextmanager
+    async def read(real: Read, component: Component, *, start: int = 0) -> AsyncIterator[Chunks]:
+        async def endless() -> AsyncGenerator[bytes, None]:
+            nonlocal sent
+            while sent < 10 * len(CONTENT):
+                sent += 1 << 20
+                yield b"x" * (1 << 20)
+
+        async with aclosing(endless()) as chunks:
+            yield chunks
+
+    provider.on["read"] = read
+    async with Client(provider) as client:
+        with pytest.raises(IntegrityError, match="more than its"):
+            await client.components.download(part, folder)
+    assert sent < len(CONTENT) + (2 << 20)
+    assert names(folder) == []
+
+
+@needs("download", "upload")
+async def test_a_read_that_fails_at_once(rig: Rig, part: Component, folder: Path) -> None:
+    """A download of which not a byte has come leaves nothing behind."""
+    provider = rig.wrapped()
+
+    def break_off(chunk: bytes, number: int) -> bytes:
+        raise TransportError("reset")
+
+    changing(provider, break_off)
+    async with Client(provider) as client:
+        with pytest.raises(TransportError):
+            await client.components.download(part, folder)
+    assert names(folder) == []
+
+
+@needs("download", "upload")
+async def test_a_disk_that_takes_a_part_of_what_it_is_given(
+    rig: Rig, client: Client[Any], part: Component, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the system writes less than it was given, as it may, the rest is written next."""
+    real = os.write
+
+    def write(file: int, data: Any) -> int:
+        is_part = ".plate.mov.part" in str(Path(f"/proc/self/fd/{file}").readlink())
+        return real(file, memoryview(data)[: len(data) // 2 + 1] if is_part else data)
+
+    monkeypatch.setattr(os, "write", write)
+    path = await client.components.download(part, folder)
+    assert path.read_bytes() == CONTENT
+
+
+@needs("download", "upload")
+@pytest.mark.parametrize("algorithm", ["sha1", "SHA256", "md5", "xxh128"])
+async def test_checksums_of_other_kinds(
+    rig: Rig, client: Client[Any], part: Component, folder: Path, algorithm: str
+) -> None:
+    """Whichever hash a tracker knows, in letters of any size, the bytes are held to it."""
+    known = algorithm.lower()
+    hasher = xxhash.xxh3_128 if known == "xxh128" else partial(hashlib.new, known)
+    right, wrong = hasher(CONTENT).hexdigest(), hasher(b"").hexdigest()
+    right = right.upper() if algorithm.isupper() else right
+    path = await client.components.download(attrs.evolve(part, checksum=f"{known}:{right}"), folder)
+    assert path.read_bytes() == CONTENT
+    with pytest.raises(IntegrityError, match="do not match"):
+        await client.components.download(attrs.evolve(part, checksum=f"{known}:{wrong}"), folder / "wrong")
+    assert names(folder) == ["plate.mov"]
 
 
 @needs("download", "upload")
@@ -647,6 +750,50 @@ async def test_going_on_with_a_frame_sequence(rig: Rig, frames: Component, folde
     assert is_whole(path)
     # Four frames, the fifth broken off and once more, the other seven, and the damaged one.
     assert len(starts(provider)) == 5 + 8 + 1
+    assert names(folder) == ["beauty.%04d.exr"]
+
+
+@needs("download", "upload", "upload(frames=)")
+async def test_links_among_frames(
+    rig: Rig, client: Client[Any], frames: Component, folder: Path, tmp_path: Path
+) -> None:
+    """No link is followed, nor taken for a frame that an earlier try left, be its bytes the right ones."""
+    part = folder / ".beauty.%04d.exr.part"
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    part.symlink_to(elsewhere)
+    with pytest.raises(FileExistsError, match="symbolic link"):
+        await client.components.download(frames, folder)
+    assert names(elsewhere) == []
+    part.unlink()
+    part.mkdir()
+    (part / "beauty.1001.exr").symlink_to(tmp_path / "frames" / "beauty.1001.exr")
+    (part / "beauty.1012.exr").write_bytes(CONTENT[: 1012 * 100])
+    told: list[Transfer] = []
+    path = await client.components.download(frames, folder, on_progress=told.append)
+    assert is_whole(path)
+    assert not any(file.is_symlink() for file in path.iterdir())
+    assert told[-1] == Transfer(frames.name, frames.size or 0, frames.size or 0)
+
+
+@needs("download", "upload", "upload(frames=)")
+async def test_a_folder_that_comes_meanwhile(
+    rig: Rig, client: Client[Any], frames: Component, folder: Path
+) -> None:
+    """What appears at a sequence's final name meanwhile is not replaced, unless that is wanted."""
+    path = folder / "beauty.%04d.exr"
+
+    def appear(transfer: Transfer) -> None:
+        path.mkdir(exist_ok=True)
+        (path / "notes").write_bytes(b"precious")
+
+    with pytest.raises(FileExistsError):
+        await client.components.download(frames, folder, on_progress=appear)
+    assert (path / "notes").read_bytes() == b"precious"
+    # Left by a process that was killed as it replaced a folder.
+    (folder / ".beauty.%04d.exr.part.old").mkdir()
+    (folder / ".beauty.%04d.exr.part.old" / "notes").write_bytes(b"older")
+    assert is_whole(await client.components.download(frames, folder, overwrite=True))
     assert names(folder) == ["beauty.%04d.exr"]
 
 
