@@ -129,6 +129,16 @@ async def test_closing_while_others_wait(rig: Rig) -> None:
     client = Client(provider)
     job = await rig.make_job()
     told: list[str] = []
+    looked = anyio.Event()
+
+    async def look(real: Any, *args: Any) -> Any:
+        found = await real(*args)
+        if provider.made["sweep"] == 2:
+            provider.watch_interval = 3600  # nobody would look again for long
+            looked.set()
+        return found
+
+    provider.on["sweep"] = look
 
     async def call(name: str, wait: Callable[[], Awaitable[object]]) -> None:
         try:
@@ -145,8 +155,9 @@ async def test_closing_while_others_wait(rig: Rig) -> None:
             tasks.start_soon(call, "wait", lambda: client.jobs.wait(job))
             tasks.start_soon(call, "wait_all", lambda: client.jobs.wait_all([job, job]))
             tasks.start_soon(call, "watch", watch)
-            await provider.next_calls("sweep", 2)
+            await looked.wait()
     assert sorted(told) == ["wait", "wait_all", "watch"]
+    assert provider.made["sweep"] == 2
 
 
 async def test_closing_while_calls_are_under_way(rig: Rig) -> None:

@@ -18,6 +18,7 @@ from callsheet import (
     JobState,
     NotFound,
     Outcome,
+    RateLimited,
     Unavailable,
     WaitTimeout,
 )
@@ -321,6 +322,30 @@ async def test_the_one_who_drives_is_cancelled(rig: Rig, jobs: list[Job], moment
     assert sorted(found, key=lambda job: job.id) == sorted(done[1:], key=lambda job: job.id)
 
 
+async def test_a_newcomer_does_not_wait_for_the_next_look(rig: Rig, jobs: list[Job]) -> None:
+    """A job that has ended is told of at once, however long others have to wait for their next look."""
+    provider = rig.wrapped()
+    provider.watch_interval = 3600
+    (done,) = await rig.finish(jobs[1])
+    async with Client(provider) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(client.jobs.wait, jobs[0])
+        await provider.next_calls("sweep")
+        assert await client.jobs.wait(jobs[1]) == done
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_waiter_after_another_has_left(rig: Rig, jobs: list[Job]) -> None:
+    """Who comes when another has given up is looked for, and not the other."""
+    provider = rig.wrapped()
+    (done,) = await rig.finish(jobs[1])
+    async with Client(provider) as client:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.jobs.wait, jobs[0])
+            await provider.next_calls("sweep", 3)
+            tasks.cancel_scope.cancel()
+        assert await client.jobs.wait(jobs[1]) == done
+
+
 async def test_waiters_come_and_go(rig: Rig, jobs: list[Job]) -> None:
     """In any order of giving up, those who stay get their job; when nobody waits, nobody looks."""
     provider = rig.wrapped()
@@ -383,10 +408,69 @@ async def test_trouble_that_passes(rig: Rig, jobs: list[Job], caplog: pytest.Log
     (done,) = await rig.finish(jobs[0])
     async with Client(provider) as client:
         assert await client.jobs.wait(jobs[0]) == done
+        assert troubles == -1
+        # It is over, and the next one is another.
+        with pytest.raises(WaitTimeout) as caught:
+            await client.jobs.wait(jobs[1], timeout=0)
+        assert caught.value.__cause__ is None
+        troubles = 2
+        (done,) = await rig.finish(jobs[1])
+        assert await client.jobs.wait(jobs[1]) == done
     warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert [record.name.partition(".")[0] for record in warnings] == ["callsheet"]
-    assert "starting up" in warnings[0].getMessage()
-    assert troubles == -1
+    assert [record.name.partition(".")[0] for record in warnings] == ["callsheet"] * 2
+    assert ["starting up" in record.getMessage() for record in warnings] == [True] * 2
+
+
+async def test_pauses_grow_in_trouble(rig: Rig, jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tracker in trouble is asked less and less often, up to a longest pause."""
+    monkeypatch.setattr("callsheet._watching.MAX_PAUSE", 0.005)
+    provider = rig.wrapped()
+    provider.watch_interval = 0.001
+    pauses: list[tuple[float, float]] = []
+
+    def uniform(low: float, high: float) -> float:
+        pauses.append((low, high))
+        return low
+
+    async def look(real: Any, *args: Any) -> Any:
+        if len(pauses) < 4:
+            raise Unavailable("starting up")
+        return await real(*args)
+
+    monkeypatch.setattr("callsheet._watching.random.uniform", uniform)
+    provider.on["sweep"] = look
+    (done,) = await rig.finish(jobs[0])
+    async with Client(provider) as client:
+        assert await client.jobs.wait(jobs[0]) == done
+    assert pauses[:4] == [(0.001, 0.002), (0.002, 0.004), (0.0025, 0.005), (0.0025, 0.005)]
+
+
+async def test_a_tracker_that_asks_for_patience(rig: Rig, jobs: list[Job], clock: Clock) -> None:
+    """A tracker that says when to come back is left alone until then."""
+    provider = rig.wrapped()
+    troubles: list[RateLimited] = []
+
+    async def look(real: Any, *args: Any) -> Any:
+        if not troubles:
+            troubles.append(RateLimited("slow down", retry_after=30))
+            raise troubles[0]
+        return await real(*args)
+
+    provider.on["sweep"] = look
+    (done,) = await rig.finish(jobs[0])
+    found: list[Job] = []
+
+    async def wait() -> None:
+        found.append(await client.jobs.wait(jobs[0]))
+
+    async with Client(provider) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        await clock.skip_waiting(15)
+        await anyio.wait_all_tasks_blocked()
+        assert provider.made["sweep"] == 1
+        await clock.skip_waiting(16)
+    assert found == [done]
 
 
 async def test_trouble_until_the_time_is_over(rig: Rig, jobs: list[Job], clock: Clock) -> None:

@@ -24,6 +24,7 @@ from callsheet import (
 )
 from rig import Rig
 from support import scale
+from support.clocks import Clock
 from support.needs import needs
 from support.tables import ends_with, raises_for
 
@@ -289,9 +290,28 @@ async def test_what_leaves_the_filter(rig: Rig, client: Client[Any], jobs: list[
     assert len(collected.seen) == 3 + 4
 
 
+async def test_an_end_is_told_to_a_slow_reader_of_a_filter(rig: Rig, jobs: list[Job]) -> None:
+    """A job that ended and was taken up again before its news are read is told of twice, first as ended."""
+    provider = rig.wrapped()
+    async with Client(provider) as client:
+        slow = client.jobs.watch(user=rig.user)
+        assert {(await anext(slow)).current for _ in jobs} == set(jobs)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.jobs.wait, jobs[2])
+            (done,) = await rig.finish(jobs[0])
+            await provider.next_calls("sweep", 2)
+            again = await rig.start(jobs[0])
+            await provider.next_calls("sweep", 2)
+            await rig.finish(jobs[2])
+        assert [await anext(slow) for _ in range(2)] == [JobChange(jobs[0], done), JobChange(done, again)]
+
+
 @needs("watch", "delete", "list(user=)")
-async def test_what_vanishes_from_the_filter(rig: Rig, client: Client[Any]) -> None:
-    """A matching job that is removed is told of as gone."""
+async def test_what_vanishes_from_the_filter(
+    rig: Rig, client: Client[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A matching job that is removed is told of as gone, and makes room for another."""
+    monkeypatch.setattr("callsheet._watching.MAX_JOBS", 1)
     job = await rig.make_job(user=rig.users[0])
     collected = Collected(client.jobs.watch(user=rig.users[0]))
     async with anyio.create_task_group() as tasks:
@@ -299,8 +319,10 @@ async def test_what_vanishes_from_the_filter(rig: Rig, client: Client[Any]) -> N
         await collected.of(job)
         await rig.vanish(job)
         await collected.of(job, gone=True)
+        other = await rig.make_job(user=rig.users[0])
+        await collected.of(other)
         collected.scope.cancel()
-    assert collected.seen == [JobChange(None, job), JobChange(job, None)]
+    assert collected.seen == [JobChange(None, job), JobChange(job, None), JobChange(None, other)]
 
 
 async def test_a_filter_that_finds_nothing_goes_on(rig: Rig, client: Client[Any]) -> None:
@@ -414,6 +436,114 @@ async def test_trouble_that_stays(rig: Rig, jobs: list[Job]) -> None:
         assert await to_the_end(watch) == [JobChange(jobs[0], done)]
 
 
+async def test_trouble_that_stays_is_told_once(rig: Rig, jobs: list[Job]) -> None:
+    """However often looks fail while nobody reads a watch, it tells so once, and then goes on."""
+    provider = rig.wrapped()
+    async with Client(provider) as client:
+        watch = client.jobs.watch(jobs[0])
+        assert await anext(watch) == JobChange(None, jobs[0])
+        provider.on["sweep"] = refuse
+        for _ in range(3):
+            with pytest.raises(Denied):
+                await client.jobs.wait(jobs[1])
+        del provider.on["sweep"]
+        (done,) = await rig.finish(jobs[0])
+        with pytest.raises(Denied):
+            await anext(watch)
+        assert await to_the_end(watch) == [JobChange(jobs[0], done)]
+
+
+async def refuse(real: Any, *args: Any) -> Any:
+    """Refuse to look."""
+    raise Denied("your key was withdrawn")
+
+
+async def test_a_watch_that_was_refused_gives_the_tracker_its_rest(
+    rig: Rig, jobs: list[Job], clock: Clock
+) -> None:
+    """Whoever goes on reading after an error does not make the tracker be asked again before its time."""
+    provider = rig.wrapped()
+    provider.watch_interval = 30
+    provider.on["sweep"] = refuse
+    told: list[Denied] = []
+
+    async def read() -> None:
+        with pytest.raises(Denied) as caught:
+            await anext(watch)
+        told.append(caught.value)
+
+    async with Client(provider) as client:
+        watch = client.jobs.watch(jobs[0])
+        await read()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read)
+            await anyio.wait_all_tasks_blocked()
+            assert (provider.made["sweep"], len(told)) == (1, 1)
+            await clock.skip_waiting(31)
+    assert (provider.made["sweep"], len(told)) == (2, 2)
+
+
+async def test_each_look_begins_where_the_last_one_ended(rig: Rig, jobs: list[Job]) -> None:
+    """After a first look at all, a tracker is asked for what has changed since the last look."""
+    provider = rig.wrapped()
+    looks: list[tuple[Any, Any]] = []
+
+    async def look(real: Any, ids: Any, wanted: Any, mark: Any) -> Any:
+        found = await real(ids, wanted, mark)
+        looks.append((mark, found.mark))
+        return found
+
+    provider.on["sweep"] = look
+    async with Client(provider) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(client.jobs.wait, jobs[0])
+        await provider.next_calls("sweep", 4)
+        await rig.finish(jobs[0])
+    given, got = zip(*looks, strict=True)
+    assert given == (None, *got[:-1])
+
+
+async def test_what_happens_between_the_looks_of_a_newcomer(rig: Rig, jobs: list[Job]) -> None:
+    """What changes after a newcomer's first look, and is found by everybody's next one, is not lost on it."""
+    provider = rig.wrapped()
+    done: list[Job] = []
+
+    async def look(real: Any, ids: Any, wanted: Any, mark: Any) -> Any:
+        found = await real(ids, wanted, mark)
+        if mark is None and jobs[0].id in ids and not done:
+            done.extend(await rig.finish(jobs[0]))
+        return found
+
+    async with Client(provider) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(client.jobs.wait, jobs[1])
+        await provider.next_calls("sweep", 2)
+        provider.on["sweep"] = look
+        seen = await to_the_end(client.jobs.watch(jobs[0]))
+        await rig.finish(jobs[1])
+    assert [change.current for change in seen][-1:] == done
+
+
+async def test_trouble_at_the_first_look_of_a_newcomer(rig: Rig, jobs: list[Job]) -> None:
+    """A newcomer whose first look fails is looked at again, though nothing has changed since then."""
+    provider = rig.wrapped()
+    provider.watch_interval = 0.001
+    troubles: list[Unavailable] = []
+
+    async def look(real: Any, ids: Any, *args: Any) -> Any:
+        if jobs[0].id in ids and not troubles:
+            troubles.append(Unavailable("restarting"))
+            raise troubles[0]
+        return await real(ids, *args)
+
+    provider.on["sweep"] = look
+    (done,) = await rig.finish(jobs[0])
+    async with Client(provider) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(client.jobs.wait, jobs[1])
+        await provider.next_calls("sweep", 2)
+        assert await to_the_end(client.jobs.watch(jobs[0])) == [JobChange(None, done)]
+        await rig.finish(jobs[1])
+    assert len(troubles) == 1
+
+
 async def test_a_look_that_is_cancelled_loses_nothing(rig: Rig, jobs: list[Job]) -> None:
     """A reader cancelled while it looks goes on later, with what has happened since."""
     provider = rig.wrapped()
@@ -452,7 +582,7 @@ async def test_what_makes_no_sense(rig: Rig, client: Client[Any], jobs: list[Job
             client.jobs.watch(**arguments)
     with pytest.raises(InvalidRequest, match="give either jobs or a filter"):
         client.jobs.watch(jobs[0], user="bob")
-    with pytest.raises(InvalidRequest, match="job must be a text"):
+    with pytest.raises(InvalidRequest, match="job must be a Job or its id, not list"):
         client.jobs.watch(jobs)  # type: ignore[arg-type]  # the test is about this
 
 
