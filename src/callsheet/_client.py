@@ -78,6 +78,7 @@ class Client(Generic[P]):
         await self.provider.open()
         self._sweeper.open()
         self.provider.listen(self._sweeper.nudge)
+        self._door.settle()
         self._door.is_open = True
         return self
 

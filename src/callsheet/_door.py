@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import attrs
+from anyio.lowlevel import current_token
 
 from callsheet import _checks
 from callsheet._errors import CallsheetError, InvalidRequest, Unsupported
@@ -32,6 +33,7 @@ class Door:
         self._provider = provider
         self.is_open = False
         self.parent: Door | None = None
+        self._loop: object = None
 
     @property
     def provider(self) -> Provider:
@@ -43,6 +45,18 @@ class Door:
     def enter(self, provider: Provider) -> None:
         """Lead to this provider from now on."""
         self._provider = provider
+
+    def settle(self) -> None:
+        """Belong to the event loop that runs: locks and connections work in one only."""
+        self._loop = current_token().native_token
+
+    def check_loop(self) -> None:
+        """Raise `InvalidRequest` in another event loop than that in which the client was opened."""
+        owner = self
+        while owner.parent is not None:
+            owner = owner.parent
+        if owner._loop not in {None, current_token().native_token}:
+            raise InvalidRequest("the client was opened in another event loop; open one in each")
 
     def check_open(self) -> None:
         """Raise `InvalidRequest` unless the client, and the one it was made from, is open."""
@@ -93,6 +107,7 @@ class Door:
     def calling(self, key: str | None = None) -> Iterator[None]:
         """Give each error its provider and key; log the key if the call is cancelled half way."""
         try:
+            self.check_loop()
             yield
         except CallsheetError as error:
             error.provider = error.provider or self.provider.name

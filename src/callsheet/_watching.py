@@ -166,6 +166,7 @@ class Sweeper:
 
     async def until_ready(self, watch: Watch) -> None:
         """Return when the watch has a change or an error; drive the sweep unless somebody else does."""
+        self._door.check_loop()
         if watch in self._reading:
             raise InvalidRequest("watch: one watch is read by one task; make a watch for each")
         self._reading.add(watch)
