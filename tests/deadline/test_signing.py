@@ -18,6 +18,7 @@ import time_machine
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as TheirCredentials
+from botocore.credentials import ReadOnlyCredentials
 
 from callsheet import ConfigError, Denied, Unavailable
 from callsheet._aws import Aws
@@ -210,6 +211,65 @@ async def test_wrong_clock_is_set_by_the_servers_once() -> None:
     assert [abs(signed - theirs) < timedelta(minutes=1) for signed in seen] == [False, True, True, True]
 
 
+def told(method: str, status: int, code: str | None, minutes: float) -> Answer:
+    """Return an answer of a server whose clock is so many minutes ahead."""
+    headers = {"date": format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)}
+    body = b"" if code is None else json.dumps({"__type": code}).encode()
+    return Answer(method, Url.parse("https://example.com/"), status, headers, body)
+
+
+EXPIRED = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken")
+UNKNOWN = ("UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId")
+SKEWED = (
+    *("RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture", "AccessDenied"),
+    *("InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure"),
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "codes", "minutes", "refused"),
+    [
+        ("GET", 403, (*EXPIRED, *UNKNOWN), 0, True),
+        ("GET", 500, EXPIRED, 0, False),
+        ("GET", 403, SKEWED, 20, True),
+        ("GET", 403, SKEWED, -5, True),
+        ("GET", 403, SKEWED, 3, False),
+        ("GET", 403, ("AccessDeniedException", None), 20, False),
+        ("HEAD", 400, (None,), 0, True),
+        ("HEAD", 403, (None,), 20, True),
+        ("HEAD", 403, (None,), 0, False),
+    ],
+)
+def test_what_other_keys_or_another_clock_might_mend(
+    method: str, status: int, codes: tuple[str | None, ...], minutes: float, *, refused: bool
+) -> None:
+    """Expired keys are known by AWS's words, a wrong clock by the server's; to HEAD, S3 says nothing."""
+    found = {code: signer("s3").refused(told(method, status, code, minutes)) for code in codes}
+    assert found == dict.fromkeys(codes, refused)
+
+
+async def test_a_clock_is_set_and_keys_are_renewed_each_for_itself() -> None:
+    """A wrong clock costs no keys, is set for links, too, and expired keys leave the clock alone."""
+    fetched: list[Keys] = []
+
+    async def fetch() -> Keys:
+        fetched.append(lasting(60))
+        return fetched[-1]
+
+    auth = Signer(TemporaryCredentials(fetch), service="s3", region="us-west-2")
+    with time_machine.travel(NOW, tick=False):
+        sent = request("https://example.com/")
+        await auth.sign(sent)
+        await auth.refresh(told("GET", 403, "ExpiredToken", 20))
+        await auth.sign(sent)
+        assert (len(fetched), sent.headers["x-amz-date"]) == (2, "20260102T030405Z")
+        await auth.refresh(told("GET", 403, "RequestTimeTooSkewed", 20))
+        await auth.sign(sent)
+        assert (len(fetched), sent.headers["x-amz-date"]) == (2, "20260102T032405Z")
+        link = await auth.presigned("https://example.com/k", expires=600)
+        assert "X-Amz-Date=20260102T032405Z" in link
+
+
 async def test_expired_keys_are_renewed_once_for_all_tasks() -> None:
     """Tasks that are all refused with the same keys ask for others once, and none of them fails."""
     current = 1
@@ -301,7 +361,7 @@ async def opened(**settings: Any) -> Aws:
     return aws
 
 
-async def test_settings_come_from_the_profile(aws_home: Path) -> None:
+async def test_settings_come_from_the_profile(aws_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys, region and endpoint of a named profile are found, and a service's own endpoint goes first."""
     (aws_home / "config").write_text(
         "[profile farm]\nregion = eu-west-1\nservices = here\nendpoint_url = https://all.example.com\n"
@@ -314,6 +374,11 @@ async def test_settings_come_from_the_profile(aws_home: Path) -> None:
     assert aws.region == "eu-west-1"
     assert await aws.endpoint("deadline") == "https://farm.example.com"
     assert await aws.endpoint("s3", Bucket="films") == "https://films.all.example.com"
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    assert [(await opened(profile="farm", region=one)).region for one in (None, "us-west-1")] == [
+        "us-east-1",
+        "us-west-1",
+    ]
 
 
 async def test_endpoints_follow_the_rules_of_the_service(
@@ -325,6 +390,12 @@ async def test_endpoints_follow_the_rules_of_the_service(
     assert await aws.endpoint("deadline", UseDualStack=True) == "https://deadline.us-west-2.api.aws"
     assert await aws.endpoint("s3", Bucket="films") == "https://films.s3.us-west-2.amazonaws.com"
     assert await aws.endpoint("s3", "http://127.0.0.1:9/", Bucket="films") == "http://127.0.0.1:9/films"
+    monkeypatch.setenv("AWS_USE_DUALSTACK_ENDPOINT", "true")
+    monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
+    safe = await opened(region="us-west-2")
+    assert await safe.endpoint("deadline") == "https://deadline-fips.us-west-2.api.aws"
+    monkeypatch.delenv("AWS_USE_DUALSTACK_ENDPOINT")
+    monkeypatch.delenv("AWS_USE_FIPS_ENDPOINT")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:8300")
     assert await aws.endpoint("deadline") == "http://127.0.0.1:8300"
     monkeypatch.setenv("AWS_ENDPOINT_URL_DEADLINE", "http://127.0.0.1:8301")
@@ -377,3 +448,56 @@ async def test_program_that_has_no_keys_is_a_denial(aws_home: Path) -> None:
     (aws_home / "config").write_text("[default]\ncredential_process = /bin/false\n")
     with pytest.raises((Denied, ConfigError), match="credential"):
         await (await opened()).credentials.keys()
+
+
+class Program:
+    """A source of keys as botocore has them, for so many seconds each."""
+
+    method = "a program"
+    lives = 3600.0
+    number = 0
+    ended = False
+
+    def refresh_needed(self, early: float) -> bool:
+        """Tell whether the keys end in less than that."""
+        return self.lives < early
+
+    def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        """Return the next keys."""
+        self.number += 1
+        if self.ended:
+            raise RuntimeError("log in again")
+        return ReadOnlyCredentials(f"KEY{self.number}", "secret-key", f"session-token-{self.number}")
+
+
+async def test_keys_of_a_program_are_renewed_in_time(aws_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys are asked for before they end, not at each request; refused ones are looked for anew, once."""
+    aws, programs = await opened(region="us-west-2"), list[Program]()
+
+    def load() -> Program:
+        programs.append(Program())
+        return programs[-1]
+
+    monkeypatch.setattr(aws, "load_credentials", load)
+    with time_machine.travel(NOW, tick=False) as clock:
+        first = await aws.credentials.keys()
+        clock.shift(timedelta(hours=1))
+        assert await aws.credentials.keys() is first
+        programs[0].lives = 14 * 60
+        second = await aws.credentials.keys()
+        assert (second.access_key, await aws.credentials.keys()) == ("KEY2", second)
+        assert second.token is not None
+        assert second.token.reveal() == "session-token-2"
+        clock.shift(timedelta(seconds=61))
+        third = await aws.credentials.keys()
+        assert third.access_key == "KEY3"
+        programs[0].lives = 9 * 60
+        assert (await aws.credentials.keys()).access_key == "KEY4"
+        programs[0].lives = 3600
+        fourth = await aws.credentials.keys()
+        await aws.credentials.renew(fourth)
+        await aws.credentials.renew(fourth)  # it is gone by now
+    assert [program.number for program in programs] == [4, 1]
+    monkeypatch.setattr(Program, "ended", True)
+    with pytest.raises(Denied, match=r"cannot be had \(a program\): log in again"):
+        await aws.credentials.renew(None)
