@@ -161,6 +161,9 @@ class Mirroring:
             await anyio.sleep(interval)
             with anyio.move_on_after(again):
                 following = await self._next(watch)
+                # A target in trouble has its rest, whatever news there are, until the last.
+                while again < math.inf and following is not None and not following.ended:
+                    following = await self._next(watch)
         return following
 
     async def _next(self, watch: Watch) -> Job | None:

@@ -14,7 +14,9 @@ import pytest
 
 from callsheet import (
     AttachError,
+    CallsheetError,
     Client,
+    Conflict,
     Denied,
     FrameSequence,
     Job,
@@ -101,6 +103,35 @@ async def test_the_latest_wins(rig: Rig, into: Wrapping, job: Job) -> None:
     assert len(reports(into)) == 3
 
 
+async def test_no_more_often_than_the_target_likes(rig: Rig, into: Wrapping, job: Job, clock: Clock) -> None:
+    """Between two reports the target has its rest, whatever happens meanwhile."""
+    into.progress_interval = 20
+    await rig.hand.jobs.update(job, message="frame 0")
+    async with rig.another_client() as client, Client(into) as shown, anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: client.jobs.mirror(job, into=shown))
+        await into.next_calls("update_jobs")
+        for frame in (1, 2):
+            await rig.hand.jobs.update(job, message=f"frame {frame}")
+            await anyio.sleep(0.05)
+        assert into.made["update_jobs"] == 1
+        await clock.skip_waiting(21)
+        await into.next_calls("update_jobs")
+        tasks.cancel_scope.cancel()
+    assert reports(into) == [{"message": "frame 0"}, {"message": "frame 2"}]
+
+
+async def test_fields_that_the_target_does_not_take(rig: Rig, other: Rig, job: Job) -> None:
+    """What the target cannot be told is left out, and the rest is told."""
+    lacks = {"update(message=)", "update(problem=)"}
+    into = other.wrapped(capabilities=other.capabilities - lacks)
+    await rig.hand.jobs.update(job, message="frame 3", progress=0.5)
+    await rig.fail(job, "no licence")
+    async with rig.another_client() as client, Client(into) as shown:
+        mirror = await client.jobs.mirror(job, into=shown)
+    assert (mirror.state, mirror.progress) == (JobState.FAILED, 0.5)
+    assert reports(into) == [{"state": JobState.FAILED, "progress": 0.5}]
+
+
 # -- what the source tells -----------------------------------------------------------------------------------
 
 
@@ -169,10 +200,30 @@ async def test_fields_that_an_answer_lacks(rig: Rig, into: Wrapping, job: Job) -
     assert (mirror.state, mirror.message) == (JobState.DONE, "frame 9")
 
 
+async def test_a_job_that_is_taken_up_again_as_its_end_is_looked_at(
+    rig: Rig, into: Wrapping, job: Job
+) -> None:
+    """An end that was seen is shown, though the job runs again when it is asked what the answer lacked."""
+    await rig.finish(job)
+    source = rig.wrapped()
+
+    async def get(real: Any, ids: Any) -> list[Job | None]:
+        (found,) = await real(ids)
+        if source.made["get_jobs"] == 1:
+            await rig.start(job)
+            found = attrs.evolve(found, missing=frozenset({"message"}))
+        return [found]
+
+    source.on["get_jobs"] = get
+    async with Client(source) as client, Client(into) as shown:
+        mirror = await client.jobs.mirror(job, into=shown)
+    assert (mirror.state, mirror.problem) == (JobState.DONE, None)
+
+
 async def test_a_problem_that_is_told_apart(rig: Rig, into: Wrapping, job: Job) -> None:
     """The tracker is asked why a job failed, as it may know more than the job; if not, that has to do."""
     await rig.fail(job, "no licence")
-    source = telling(rig, problem=None)
+    source = telling(rig, problem=None, missing=frozenset({"problem"}))
     async with Client(source) as client, Client(into) as shown:
         mirror = await client.jobs.mirror(job, into=shown)
         assert mirror.problem == "no licence"
@@ -220,6 +271,21 @@ async def test_out_of_time(rig: Rig, into: Wrapping, job: Job, clock: Clock) -> 
             assert error.idempotency_key == mirror_key(job.tracker, job.id)
             assert mirror.id in str(error)
             assert mirror.state is JobState.RUNNING
+
+
+async def test_out_of_time_in_trouble(rig: Rig, into: Wrapping, job: Job, clock: Clock) -> None:
+    """If the source could not be looked at until the time was over, the error tells why."""
+    provider = rig.wrapped()
+
+    async def look(real: Any, *args: Any) -> Any:
+        clock.skip(21)
+        raise Unavailable("restarting")
+
+    provider.on["sweep"] = look
+    async with Client(provider) as client, Client(into) as shown:
+        with pytest.raises(WaitTimeout) as caught:
+            await client.jobs.mirror(job, into=shown, timeout=20)
+    assert isinstance(caught.value.__cause__, Unavailable)
 
 
 async def test_out_of_time_while_copying(rig: Rig, into: Wrapping, job: Job, clock: Clock) -> None:
@@ -302,30 +368,65 @@ async def test_trouble_that_passes(
     ]
 
 
-async def test_a_tracker_that_asks_for_patience(rig: Rig, into: Wrapping, job: Job) -> None:
-    """Being asked to slow down is no failure: the mirror waits as told, and ends as the job does."""
-    await rig.hand.jobs.update(job, message="frame 3")
-    refusals = 0
+async def test_each_trouble_is_told_once(
+    rig: Rig, into: Wrapping, job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Reports that fail one after another are one line of the log; the next trouble has its own."""
+    calls = 0
 
     async def write(real: Any, *args: Any) -> Any:
-        nonlocal refusals
-        refusals += 1
-        if refusals % 2:
-            raise RateLimited("slow down", retry_after=0.05)
+        nonlocal calls
+        calls += 1
+        if calls in (1, 2, 4):
+            raise Unavailable(f"trouble {calls}")
         return await real(*args)
 
     into.on["update_jobs"] = write
-    mirrors: list[Job] = []
+    await rig.hand.jobs.update(job, message="frame 1")
     async with rig.another_client() as client, Client(into) as shown, anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: client.jobs.mirror(job, into=shown))
+        await into.next_calls("update_jobs", 3)
+        await rig.hand.jobs.update(job, message="frame 2")
+        await into.next_calls("update_jobs", 2)
+        await rig.finish(job)
+    assert ["trouble 1" in line or "trouble 4" in line for line in warnings(caplog)] == [True, True]
+
+
+@pytest.mark.parametrize("has_ended", [False, True], ids=["on the way", "at the end"])
+async def test_a_tracker_that_asks_for_patience(
+    rig: Rig, into: Wrapping, job: Job, clock: Clock, *, has_ended: bool
+) -> None:
+    """Being asked to slow down is no failure: the mirror waits as told, and ends as the job does."""
+    await rig.hand.jobs.update(job, message="frame 3")
+    if has_ended:
+        await rig.finish(job)
+
+    async def write(real: Any, *args: Any) -> Any:
+        if into.made["update_jobs"] == 1:
+            raise RateLimited("slow down", retry_after=30)
+        return await real(*args)
+
+    source = rig.wrapped()
+    into.on["update_jobs"] = write
+    mirrors: list[Job] = []
+    async with Client(source) as client, Client(into) as shown, anyio.create_task_group() as tasks:
 
         async def mirror() -> None:
             mirrors.append(await client.jobs.mirror(job, into=shown))
 
         tasks.start_soon(mirror)
-        await into.next_calls("update_jobs", 2)
-        await rig.finish(job)
+        await into.next_calls("update_jobs")
+        if not has_ended:
+            await source.next_calls("sweep")
+        await clock.skip_waiting(15)
+        await anyio.sleep(0.05)
+        assert into.made["update_jobs"] == 1
+        await clock.skip_waiting(16)
+        await into.next_calls("update_jobs")
+        if not has_ended:
+            await rig.finish(job)
     assert (mirrors[0].state, mirrors[0].message) == (JobState.DONE, "frame 3")
-    assert refusals == 4
+    assert into.made["update_jobs"] == (2 if has_ended else 3)
 
 
 async def test_an_end_of_which_little_is_known(
@@ -405,6 +506,33 @@ async def test_a_mirror_that_goes(rig: Rig, other: Rig, into: Wrapping, job: Job
             await rig.finish(job)
 
 
+async def test_a_mirror_that_was_deleted(rig: Rig, other: Rig, into: Wrapping, job: Job) -> None:
+    """A mirror that somebody has deleted is not made again where the tracker remembers its key."""
+    async with rig.another_client() as client, Client(into) as shown:
+        with pytest.raises(WaitTimeout):
+            await client.jobs.mirror(job, into=shown, timeout=0)
+        await other.vanish((await shown.jobs.list().collect())[0])
+        with pytest.raises(Conflict, match="deleted") as caught:
+            await client.jobs.mirror(job, into=shown)
+        assert await shown.jobs.list().collect() == []
+    assert caught.value.idempotency_key == mirror_key(job.tracker, job.id)
+
+
+async def test_a_copy_that_may_have_been_done(rig: Rig, into: Wrapping, job: Job) -> None:
+    """If it is not known whether an output has got there, the error says so."""
+    await rig.put_out(job, {"a.exr": b"image"})
+    await rig.finish(job)
+
+    async def upload(real: Any, *args: Any, **options: Any) -> Any:
+        raise Denied("your key was withdrawn", outcome=Outcome.UNKNOWN)
+
+    into.on["upload"] = upload
+    async with rig.another_client() as client, Client(into) as shown:
+        with pytest.raises(AttachError, match="withdrawn") as caught:
+            await client.jobs.mirror(job, into=shown)
+    assert (caught.value.outcome, caught.value.attached) == (Outcome.UNKNOWN, [])
+
+
 async def test_a_copy_that_is_cut_off(rig: Rig, into: Wrapping, job: Job) -> None:
     """Bytes that break off are sent again, in the same call; if they never come, the end is shown anyway."""
     await rig.put_out(job, OUTPUTS)
@@ -437,17 +565,20 @@ async def test_a_copy_that_is_cut_off(rig: Rig, into: Wrapping, job: Job) -> Non
         assert {one.state for one in await shown.jobs.list().collect()} == {JobState.DONE}
 
 
-async def test_outputs_that_cannot_be_listed(rig: Rig, into: Wrapping, job: Job) -> None:
+@pytest.mark.parametrize("kind", [Denied, Unavailable])
+async def test_outputs_that_cannot_be_listed(
+    rig: Rig, into: Wrapping, job: Job, kind: type[CallsheetError]
+) -> None:
     """If it cannot even be known what the outputs are, the end is shown all the same, then the error."""
     await rig.finish(job)
     source = rig.wrapped()
 
     async def refuse(real: Any, **options: Any) -> Any:
-        raise Denied("not for you")
+        raise kind("not for you")
 
     source.on["page_components"] = refuse
     async with Client(source) as client, Client(into) as shown:
-        with pytest.raises(Denied, match="not for you") as caught:
+        with pytest.raises(kind, match="not for you") as caught:
             await client.jobs.mirror(job, into=shown)
         (mirror,) = await shown.jobs.list().collect()
     assert mirror.state is JobState.DONE
