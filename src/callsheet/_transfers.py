@@ -117,10 +117,9 @@ class _Budget:
             self._free -= amount
 
     async def give(self, amount: int) -> None:
-        with anyio.CancelScope(shield=True):
-            async with self._freed:
-                self._free += amount
-                self._freed.notify_all()
+        async with self._freed:
+            self._free += amount
+            self._freed.notify_all()
 
 
 class _Held:
