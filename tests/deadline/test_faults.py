@@ -289,14 +289,17 @@ async def test_a_batch_that_leaves_one_out(client: Deadline, sandbox: Sandbox) -
         await client.jobs.get_many(ids)
 
 
-async def test_a_list_that_does_not_get_on(client: Deadline, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize(("token", "requests"), [('"again"', 2), ("7", 1)])
+async def test_a_list_that_does_not_get_on(
+    client: Deadline, sandbox: Sandbox, token: str, requests: int
+) -> None:
     """A list that hands out the same page again is told as such, instead of being read for ever."""
-    body = '{"farms": [], "nextToken": "again"}'
+    body = f'{{"farms": [], "nextToken": {token}}}'
     headers = {"content-type": "application/json"}
     sandbox.faults.add("answer", path="/2023-10-12/farms", status=200, headers=headers, body=body)
     with pytest.raises(InvalidResponse, match="the same page again"):
         await client.provider.farms()
-    assert len(sandbox.requests("/2023-10-12/farms")) == 2
+    assert len(sandbox.requests("/2023-10-12/farms")) == requests
 
 
 async def test_a_clock_that_is_wrong(sandbox: Sandbox) -> None:

@@ -554,6 +554,20 @@ async def test_who_i_am_is_asked_once(client: Deadline, sandbox: Sandbox) -> Non
     assert await client.jobs.allows(theirs, "abort") is False
 
 
+async def test_who_a_login_of_the_monitor_is(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Profiles of Deadline's own monitor say who has logged in, whom jobs know as their member."""
+    person = f"{1:08x}-0000-0000-0000-{1:012x}"
+    (tmp_path / "config").write_text(f"[default]\nuser_id = {person}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    (job,) = sandbox.act("deadline", "make", user="bob")["jobs"]
+    async with Client(DeadlineProvider(FARM, QUEUE)) as client:
+        await client.provider.add_member(job, person, level="OWNER", identity_store="d-1234567890")
+        assert await client.jobs.allows(job, "abort") is True
+    assert sandbox.requests("/", method="POST") == []
+
+
 async def test_nobody_acts_for_others(client: Deadline) -> None:
     """Who acts on Deadline is who has the credentials."""
     with pytest.raises(Unsupported, match="credentials"):
