@@ -253,8 +253,11 @@ async def test_texts_that_no_tracker_can_store(rig: Rig, into: Wrapping, job: Jo
 async def test_out_of_time(rig: Rig, into: Wrapping, job: Job, clock: Clock) -> None:
     """After the time, the error holds the job as last seen, and the mirror stands as it is."""
     provider = rig.wrapped()
+    known = [job]
 
     async def look(real: Any, *args: Any) -> Any:
+        if provider.made["sweep"] == 1:
+            known.append(await rig.hand.jobs.update(job, message="frame 9"))
         if provider.made["sweep"] == 2:
             clock.skip(21)
         return await real(*args)
@@ -266,11 +269,12 @@ async def test_out_of_time(rig: Rig, into: Wrapping, job: Job, clock: Clock) -> 
                 await client.jobs.mirror(job.id, into=shown, timeout=timeout)
             error = caught.value
             (mirror,) = await shown.jobs.list().collect()
-            assert (error.job, error.jobs) == (job, [job])
+            assert (error.job, error.jobs) == (known[-1], known[-1:])
             assert (error.provider, error.outcome) == (rig.name, Outcome.UNKNOWN)
             assert error.idempotency_key == mirror_key(job.tracker, job.id)
             assert mirror.id in str(error)
             assert mirror.state is JobState.RUNNING
+    assert len(known) == 2
 
 
 async def test_out_of_time_in_trouble(rig: Rig, into: Wrapping, job: Job, clock: Clock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -320,6 +321,30 @@ async def test_the_one_who_drives_is_cancelled(rig: Rig, jobs: list[Job], moment
         held.set()
         done = await rig.finish(*jobs)
     assert sorted(found, key=lambda job: job.id) == sorted(done[1:], key=lambda job: job.id)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_the_one_who_was_to_drive_is_cancelled(rig: Rig, jobs: list[Job]) -> None:
+    """A waiter that is cancelled as it is handed the looks, as asyncio alone can do, hands them on."""
+    provider = rig.wrapped()
+    scope = anyio.CancelScope()
+
+    async def drive() -> None:
+        with scope:
+            await client.jobs.wait(jobs[0])
+        second.cancel()  # it has been woken, and did not run yet
+
+    async with Client(provider) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(drive)
+        await provider.next_calls("sweep")
+        second = asyncio.create_task(client.jobs.wait(jobs[1]))
+        await anyio.lowlevel.checkpoint()
+        tasks.start_soon(client.jobs.wait, jobs[2])
+        await anyio.lowlevel.checkpoint()
+        scope.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        await rig.finish(jobs[2])
 
 
 async def test_a_newcomer_does_not_wait_for_the_next_look(rig: Rig, jobs: list[Job]) -> None:
