@@ -148,7 +148,8 @@ async def test_doubt_is_not_forgotten(road: Road) -> None:
     assert (caught.value.outcome, len(server.requests)) == (Outcome.UNKNOWN, 2)
 
 
-async def test_reads_do_nothing(road: Road) -> None:
+@pytest.mark.parametrize(("method", "reads"), [("POST", True), ("GET", None), ("HEAD", None)])
+async def test_reads_do_nothing(road: Road, method: str, reads: bool | None) -> None:
     """A read, by whatever method, is repeated by itself, and its failures are NOT_DONE."""
 
     def lose(line: Line) -> None:
@@ -158,7 +159,7 @@ async def test_reads_do_nothing(road: Road) -> None:
     with FaultServer(lose) as server:
         async with road(server.url) as http:
             with pytest.raises(errors.TransportError) as caught:
-                await http.send("POST", "/query", body=b"{}", reads=True)
+                await http.send(method, "/query", reads=reads)
     assert (caught.value.outcome, len(server.requests)) == (Outcome.NOT_DONE, 5)
 
 
@@ -284,6 +285,7 @@ def test_full_jitter() -> None:
         ({"retry-after": "Wed, 21 Oct 2015 07:27:30 GMT"}, 0),
         ({"retry-after": "Wed, 21 Oct 2015 07:28:30 GMT", "date": "Wed, 21 Oct 2015 07:28:20 GMT"}, 10),
         ({"retry-after": "Wed, 99 Oct 2015 07:28:30 GMT"}, None),
+        ({"retry-after": f"Wed, 21 Oct 2015 07:28:30 +{'9' * 30}"}, None),
     ],
 )
 def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import threading
 import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
@@ -150,6 +151,28 @@ async def test_upload_outlives_the_deadline_of_calls(road: Road, clock: Clock) -
             await clock.skip_waiting(6)
 
 
+async def test_an_upload_is_digested_for_as_long_as_a_call_may_take(road: Road, clock: Clock) -> None:
+    """A server that has taken an upload may think about it for longer than a transfer may stand still."""
+    is_digested = threading.Event()
+
+    def digest(line: Line) -> None:
+        line.request()
+        while not is_digested.is_set():
+            line.pause(0.001)
+        line.send(FINE)
+
+    async def upload() -> None:
+        assert (await http.send("PUT", "/file", body=body_of(DATA))).body == b"fine"
+
+    with FaultServer(digest) as server:
+        async with road(server.url, timeout=50, stall=5) as http, anyio.create_task_group() as tasks:
+            tasks.start_soon(upload)
+            await until(lambda: len(server.requests) == 1)
+            await clock.skip_waiting(6)
+            await anyio.wait_all_tasks_blocked()
+            is_digested.set()
+
+
 async def test_answer_before_the_body_was_taken(road: Road) -> None:
     """A server that refuses an upload by its headers, and closes, is understood."""
 
@@ -274,7 +297,7 @@ async def read(road: Road, server: FaultServer, *, stall: float = 60, **wanted: 
 @pytest.mark.parametrize("cut", [*range(1, 64, 9), 64])
 async def test_download_cut_in_its_body(road: Road, cut: int) -> None:
     """A body that breaks off is an error wherever it is cut, by a reset or in good order."""
-    data = answer(200, DATA[:64])
+    data = answer(200, DATA[:64], {"X-Request-Id": "r-9"})
     head = len(data) - 64
 
     def play(line: Line) -> None:
@@ -290,7 +313,8 @@ async def test_download_cut_in_its_body(road: Road, cut: int) -> None:
                 continue
             with pytest.raises(errors.TransportError, match="the connection broke off") as caught:
                 await read(road, server)
-            assert caught.value.outcome is Outcome.NOT_DONE
+            error = caught.value
+            assert (error.outcome, error.provider, error.request_id) == (Outcome.NOT_DONE, "test", "r-9")
 
 
 @pytest.mark.parametrize(
@@ -308,6 +332,19 @@ async def test_download_cut_in_its_body(road: Road, cut: int) -> None:
         (answer(200, DATA), len(DATA) - 1, errors.InvalidResponse, "has 300000 bytes instead of 299999"),
         (chunked([DATA]), len(DATA) + 1, errors.TransportError, "ends after 300000 of 300001 bytes"),
         (answer(200, gzip.compress(DATA), {"Content-Encoding": "gzip"}), len(DATA), None, ""),
+        (
+            b"HTTP/1.1 204 No Content\r\n\r\n",
+            len(DATA),
+            errors.TransportError,
+            "ends after 0 of 300000 bytes",
+        ),
+        (b"HTTP/1.1 304 Not Modified\r\n\r\n", None, errors.ResponseError, "304 Not Modified"),
+        (
+            answer(206, DATA[:99], {"Content-Range": f"bytes 0-299999/{len(DATA)}"}),
+            None,
+            errors.TransportError,
+            "ends after 99 of 300000 bytes",
+        ),
         (
             answer(200, gzip.compress(DATA)[:-9], {"Content-Encoding": "gzip"}),
             None,
@@ -372,6 +409,24 @@ async def test_download_that_stands_still(road: Road, pause: float) -> None:
         with pytest.raises(errors.Timeout) as caught:
             await read(road, server, stall=0.1)
     assert caught.value.outcome is Outcome.NOT_DONE
+
+
+async def test_a_download_begins_in_its_own_time(road: Road, clock: Clock) -> None:
+    """A download that does not begin in the time given to it is given up, whatever calls may take."""
+    begun: list[str] = []
+
+    async def begin() -> None:
+        with pytest.raises(errors.Timeout, match=r" 5 s$"):
+            async with http.download("/file", timeout=5):
+                raise AssertionError
+        begun.append("in vain")
+
+    with FaultServer(once(end=Line.hang)) as server:
+        async with road(server.url, timeout=50) as http, anyio.create_task_group() as tasks:
+            tasks.start_soon(begin)
+            await until(lambda: len(server.requests) == 1)
+            await clock.skip_waiting(6)
+            await until(lambda: begun == ["in vain"])
 
 
 async def test_slow_reader_is_no_slow_server(road: Road, clock: Clock) -> None:

@@ -306,7 +306,7 @@ class Http:
                     if way.turns(reply.status, reply.headers):
                         self._turn(call, way, request, reply)
                         continue
-                    if reply.status < 300 or reply.status == 304:
+                    if reply.status < 300:
                         return await finish(call, request, reply)
                     reply.limit, reply.size = MAX_ERROR, None  # those were for what was asked for
                     answer = await self._read(call, request, reply)

@@ -327,16 +327,15 @@ class Reply:
             self._brought, self._waited = 0, 0.0
 
     def _check_end(self) -> None:
-        if self._bodiless:
-            return
+        length = None if self._bodiless else self.length
         if self._gunzip is not None:
             self._gunzip.end()
-        for size, wanted in ((self._sent, self.length), (self._given, self.size)):
+        for size, wanted in ((self._sent, length), (self._given, self.size)):
             if wanted is not None and size < wanted:
                 raise Incomplete(f"its body ends after {size} of {wanted} bytes")
             if wanted is not None and size > wanted:
                 raise Damaged(f"its body has {size} bytes instead of {wanted}")
-        if self._ends_anywhere():
+        if not self._bodiless and self._ends_anywhere():
             raise Damaged("it does not say where its body ends, so half of it would look whole")
 
     def _ends_anywhere(self) -> bool:
