@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 
 from callsheet import _errors as errors
@@ -78,6 +79,49 @@ async def test_aclose_with_work_in_flight(road: Road) -> None:
         ("/retry", errors.TransportError, Outcome.NOT_DONE),
         ("/waits-for-a-slot", errors.TransportError, Outcome.NOT_DONE),
     ]
+
+
+async def test_a_transport_handed_in_is_closed_last(road: Road) -> None:
+    """When a user's transport is closed, all its answers are, and every request in it has come to its end."""
+    ended: list[str] = []
+
+    class Answered(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"x"
+
+        async def aclose(self) -> None:
+            ended.append("answer")
+
+    class Lingering(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.method == "GET":
+                return httpx.Response(200, headers={"content-length": "9"}, stream=Answered())
+            try:
+                await anyio.sleep_forever()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    for _ in range(int(request.url.path[1:])):
+                        await anyio.lowlevel.checkpoint()
+                ended.append("request")
+            raise AssertionError
+
+        async def aclose(self) -> None:
+            ended.append("transport")
+
+    async def call(path: str) -> None:
+        with pytest.raises(errors.TransportError, match="the client was closed meanwhile"):
+            await http.send("POST", path)
+
+    async with (
+        road("https://tracker.example", transport=Lingering()) as http,
+        anyio.create_task_group() as tasks,
+    ):
+        for path in ("/1", "/100"):
+            tasks.start_soon(call, path)
+        await anyio.wait_all_tasks_blocked()
+        async with http.download("/file"):
+            await http.aclose()
+    assert ended == ["answer", "request", "request", "transport"]
 
 
 async def test_aclose_when_cancelled(road: Road) -> None:
@@ -187,7 +231,7 @@ async def test_early_closed_and_never_read(road: Road) -> None:
                     for _ in range(pieces):
                         if not await anext(download, b""):
                             break
-                assert (pool.busy, pool.idle <= 2) == (0, True)
+                assert (pool.busy, pool.idle <= 2, http._calls, http._replies) == (0, True, set(), set())
 
 
 def test_the_package_imports_no_http_library() -> None:

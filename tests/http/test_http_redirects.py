@@ -381,6 +381,60 @@ async def test_failed_renewal_is_told_to_all(road: Road) -> None:
     assert (told, wrong.renewals, len(server.requests)) == ([Outcome.NOT_DONE] * 10, 1, 10)
 
 
+class Refused(Auth):
+    """Signs, renews at every word, and is never believed."""
+
+    renewals = 0
+
+    async def sign(self, request: Request) -> None:
+        request.headers["x-signature"] = "signed"
+
+    def refused(self, answer: Answer) -> bool:
+        return answer.status == 401
+
+    async def refresh(self, answer: Answer) -> None:
+        self.renewals += 1
+
+
+@pytest.mark.parametrize("case", ["signed", "unsigned", "elsewhere", "read once", "read again"])
+async def test_renewal_is_no_endless_road(road: Road, case: str) -> None:
+    """A call is made once more with new credentials: not if it bears none, nor if its body is gone."""
+
+    async def source() -> AsyncIterator[bytes]:
+        yield b"data"
+
+    body = Body(source, 4, rereadable=case == "read again") if case.startswith("read") else b"data"
+    auth = Refused()
+    with FaultServer(always(answer(401))) as other, FaultServer(always(answer(401))) as server:
+        async with road(server.url, auth=auth) as http:
+            place = other.url if case == "elsewhere" else "/"
+            with pytest.raises(errors.Denied) as caught:
+                await http.send("PUT", place, body=body, signed=case != "unsigned")
+    bears = case not in {"unsigned", "elsewhere"}
+    again = case in {"signed", "read again"}
+    requests = server.requests + other.requests
+    assert ["x-signature" in request.headers for request in requests] == [bears] * (1 + again)
+    assert (auth.renewals, caught.value.outcome) == (again, Outcome.NOT_DONE)
+
+
+async def test_signature_that_cannot_be_had(road: Road) -> None:
+    """A request that cannot be signed is not sent, and the signature is asked for once."""
+
+    class Away(Auth):
+        asked = 0
+
+        async def sign(self, request: Request) -> None:
+            self.asked += 1
+            raise errors.TransportError("nobody gives out tokens")
+
+    away = Away()
+    with FaultServer(always(FINE)) as server:
+        async with road(server.url, auth=away) as http:
+            with pytest.raises(errors.TransportError, match="nobody gives out tokens") as caught:
+                await http.send("GET", "/")
+    assert (caught.value.outcome, away.asked, server.connections) == (Outcome.NOT_DONE, 1, 0)
+
+
 async def test_renewal_that_cannot_be_had(road: Road) -> None:
     """Where nobody gives out new credentials, the call fails with that, and is not made again."""
 

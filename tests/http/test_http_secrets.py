@@ -286,11 +286,18 @@ def test_excerpt() -> None:
 
 async def test_refused_headers_are_named_not_shown(road: Road) -> None:
     """A secret that cannot be a header's value is refused by the header's name, before anything is sent."""
+
+    class Signature(Auth):
+        async def sign(self, request: Request) -> None:
+            request.headers["x-key"] = Secret("canary\r\nX-Evil: 1")
+
     with FaultServer(always(answer(200))) as server:
-        async with road(server.url) as http:
-            with pytest.raises(errors.InvalidRequest, match="the value of the header x-key") as caught:
-                await http.send("GET", "/", headers={"x-key": Secret("canary\r\nX-Evil: 1")})
-    assert "canary" not in str(caught.value)
+        for auth in (None, Signature()):
+            async with road(server.url, auth=auth) as http:
+                headers = {} if auth else {"x-key": Secret("canary\r\nX-Evil: 1")}
+                with pytest.raises(errors.InvalidRequest, match="the value of the header x-key") as caught:
+                    await http.send("GET", "/", headers=headers)
+            assert "canary" not in str(caught.value)
     assert server.connections == 0
 
 
