@@ -321,7 +321,7 @@ async def test_uploaded_but_not_linked(rig: Rig, job: Job, paths: list[Path]) ->
 
 @needs("attach")
 async def test_an_upload_that_may_have_been_done(rig: Rig, job: Job) -> None:
-    """If of one file it is not known whether it is there, it is not known of the call, whatever else is."""
+    """If of one file it is not known whether it is there, nor is it of the call; the next file goes on."""
     provider = rig.wrapped()
 
     async def upload(real: Any, file: File, **kwargs: Any) -> Any:
@@ -332,7 +332,7 @@ async def test_an_upload_that_may_have_been_done(rig: Rig, job: Job) -> None:
     provider.on["upload"] = upload
     async with Client(provider) as client:
         with pytest.raises(AttachError, match="1 of 2 files") as caught:
-            await client.jobs.attach(job, [File(b"a", name="a"), File(b"b", name="b")])
+            await client.jobs.attach(job, [File(b"b", name="b"), File(b"a", name="a")], concurrency=1)
     assert [part.name for part in caught.value.attached] == ["a"]
     assert caught.value.outcome is Outcome.UNKNOWN
 
@@ -397,6 +397,23 @@ async def test_progress(rig: Rig, client: Client[Any], job: Job, paths: list[Pat
         assert done == sorted(set(done))
         assert {transfer.total for transfer in transfers} == {sizes[name]}
     assert len({transfer.done for transfer in told["stream"]}) >= 3
+
+
+@needs("upload")
+async def test_progress_that_is_no_progress(rig: Rig) -> None:
+    """Being told the same twice is heard once."""
+    provider = rig.wrapped()
+    told: list[int] = []
+
+    async def upload(real: Any, file: File, **kwargs: Any) -> Any:
+        for done in (0, 0, 1, 1):
+            await kwargs["progress"](done)
+        return await real(file, **kwargs)
+
+    provider.on["upload"] = upload
+    async with Client(provider) as client:
+        await client.components.upload(File(b"abc", name="a"), on_progress=lambda one: told.append(one.done))
+    assert told[:2] == [0, 1]
 
 
 # -- uploads -------------------------------------------------------------------------------------------------
