@@ -260,6 +260,12 @@ async def test_a_file_that_was_written_twice(client: Client[Any], shelf: Shelf) 
     }
 
 
+async def test_a_root_that_the_job_does_not_have(client: Client[Any], shelf: Shelf) -> None:
+    """A task that tells of more roots than its job has takes no other file away."""
+    shelf.task(1, None, {"a": b"one"}, {"b": b"two"})
+    assert await outputs(client) == {f"{ID}/output/1/a": f"xxh128:{xxh3_128_hexdigest(b'one')}"}
+
+
 async def test_outputs_that_actions_do_not_tell(client: Client[Any], shelf: Shelf) -> None:
     """Outputs of older workers are found in the bucket itself, by one listing."""
     folder = f"farm-1/queue-1/{ID}/step-1/task-1/2026-01-01T00:00:00.000000Z_sessionaction-{1:032x}-0"
