@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import anyio
 import attrs
 import pytest
 
@@ -28,9 +31,9 @@ from callsheet import (
     TransportError,
     Unavailable,
 )
-from callsheet.providers.vidispine import VidispineProvider
+from callsheet.providers.vidispine import VidispineProvider, _once
 from callsheet.sandbox import Sandbox
-from support.roads import QUICK
+from support.roads import QUICK, until
 from support.tables import raises_for
 
 Vidispine = Client[VidispineProvider]
@@ -97,6 +100,51 @@ async def test_an_answer_that_stays_lost(sandbox: Sandbox) -> None:
         assert [one.id for one in await client.jobs.list().collect()] == [job.id]
 
 
+async def test_a_refusal_after_a_lost_answer(client: Vidispine, sandbox: Sandbox) -> None:
+    """That the second try was refused does not tell what has come of the first."""
+    sandbox.faults.add("answer", path="/API/job*", method="GET", body={"hits": 0})
+    sandbox.faults.add("lost", path="/API/job", method="POST", nth=1)
+    sandbox.faults.add("status", path="/API/job", method="POST", status=403)
+    with pytest.raises(Denied) as caught:
+        await client.jobs.create("x", type="STUDIO_RENDER", idempotency_key="k")
+    assert (caught.value.outcome, caught.value.idempotency_key) == (Outcome.UNKNOWN, "k")
+    assert len(sandbox.requests(method="POST")) == 2
+
+
+async def test_a_gateway_that_gives_up(client: Vidispine, sandbox: Sandbox) -> None:
+    """Behind a gateway that has waited long enough the server may still be at it: nothing is made twice."""
+    sandbox.faults.add("status", path="/API/job", method="POST", status=504)
+    with pytest.raises(Unavailable) as caught:
+        await client.jobs.create("x", type="STUDIO_RENDER")
+    assert (caught.value.status, caught.value.outcome) == (504, Outcome.UNKNOWN)
+    assert len(sandbox.requests(method="POST")) == 1
+
+
+async def test_a_key_whose_request_was_cancelled(client: Vidispine, sandbox: Sandbox) -> None:
+    """After a request was cancelled its key is looked for with patience, as the server may be at it."""
+    create = partial(client.jobs.create, "x", type="STUDIO_RENDER", idempotency_key="k")
+    sandbox.faults.add("latency", path="/API/job", method="POST", seconds=600)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(create)
+        await until(lambda: bool(sandbox.requests(method="POST")))
+        tasks.cancel_scope.cancel()
+    sandbox.faults.clear()
+    sandbox.forget_requests()
+    with mock.patch.object(_once, "SETTLING", 2):
+        await create()
+    methods = [request.method for request in sandbox.requests("/API/job*")]
+    assert methods == ["GET", "GET", "GET", "POST", "GET"]
+
+
+def test_keys_in_doubt_are_bounded() -> None:
+    """Only so many keys of requests that were cut off are remembered, the last ones."""
+    server = VidispineProvider("https://vidispine.example", user="jane", password="p")._server
+    for number in range(1500):
+        with pytest.raises(RuntimeError), server._doubting(f"k{number}"):
+            raise RuntimeError
+    assert [number for number in range(1500) if server.is_unsure(f"k{number}")] == [*range(500, 1500)]
+
+
 async def test_a_job_whose_first_look_fails(sandbox: Sandbox) -> None:
     """A job that was made, but cannot be read then, is told as done, and its key finds it."""
     async with patient(sandbox) as client:
@@ -117,6 +165,23 @@ async def test_a_key_that_a_rerun_has_inherited(client: Vidispine, sandbox: Sand
     assert await client.jobs.create("x", type="STUDIO_RENDER", idempotency_key="k") == job
     with pytest.raises(Conflict, match="'k'"):
         await client.jobs.create("y", type="STUDIO_RENDER", idempotency_key="k")
+
+
+async def test_a_key_used_for_something_else(client: Vidispine, sandbox: Sandbox) -> None:
+    """A key that is used with another item, other options or another file than before is a conflict."""
+    create = partial(client.jobs.create, "x")
+    first: dict[str, Any] = {"type": "STUDIO_RENDER", "idempotency_key": "k"}
+    file: dict[str, Any] = {"files": [File(b"1", name="a.mov")], "idempotency_key": "f"}
+    made = [await create(**first), await create(**file)]
+    others: list[dict[str, Any]] = [
+        first | {"item": "VX-5"},
+        first | {"vendor": {"notification": "VX-7"}},
+        file | {"files": [File(b"1", name="b.mov")]},
+    ]
+    for other in others:
+        with raises_for(other, Conflict, match=repr(other["idempotency_key"])):
+            await create(**other)
+    assert [await create(**first), await create(**file)] == made
 
 
 async def test_a_key_with_a_star(client: Vidispine, sandbox: Sandbox) -> None:
@@ -386,6 +451,13 @@ async def test_trouble_that_passes(
             Unavailable,
             "internalServer",
             "oops",
+        ),
+        (
+            500,
+            dict.fromkeys(NOT_FOUND) | {"internalServer": {"message": None}},
+            Unavailable,
+            "internalServer",
+            "",
         ),
         (501, dict.fromkeys(NOT_FOUND) | {"notYetImplemented": {}}, ResponseError, "notYetImplemented", ""),
         (404, {"code": 404, "message": "HTTP 404 Not Found"}, NotFound, None, "HTTP 404 Not Found"),

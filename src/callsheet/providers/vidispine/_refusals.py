@@ -67,7 +67,7 @@ def _from_json(answer: Answer, text: str) -> ResponseError | None:
 
 def _error(answer: Answer, code: str, facts: Any) -> ResponseError:
     told = facts if isinstance(facts, Mapping) else {"message": facts}
-    message = str(told["message"]) if told.keys() == {"message"} else text_of(told)
+    message = str(told["message"] or "") if told.keys() == {"message"} else text_of(told)
     return error_for(answer, kind=_KINDS.get(code), code=code, message=message)
 
 
