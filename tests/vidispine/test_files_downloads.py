@@ -232,6 +232,14 @@ async def test_a_download_goes_on_later(client: Vidispine, sandbox: Sandbox, tmp
     assert int(request.headers["range"].removeprefix("bytes=").removesuffix("-")) > 0
 
 
+async def test_reading_for_another_user(client: Vidispine, sandbox: Sandbox) -> None:
+    """Every request for a file's bytes for another user is made as that user."""
+    part = await client.components.upload(File(b"movie", name="a.mov"))
+    sandbox.forget_requests()
+    assert await bytes_of(client.as_user("jane"), part) == b"movie"
+    assert [request.headers.get("runas") for request in sandbox.requests(DATA)] == ["jane"]
+
+
 async def test_a_server_that_sends_elsewhere(client: Vidispine, sandbox: Sandbox) -> None:
     """A redirect to where the bytes are is followed."""
     sandbox.configure("vidispine", redirect_data=True)

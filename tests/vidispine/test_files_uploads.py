@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import anyio
 import pytest
@@ -23,12 +24,15 @@ from callsheet import (
     InvalidResponse,
     NotFound,
     Outcome,
+    QuotaExceeded,
+    RateLimited,
     ResponseError,
     Timeout,
     TransportError,
     Unavailable,
     Unsupported,
 )
+from callsheet._journal import Journal
 from callsheet.providers.vidispine import VidispineProvider
 from callsheet.sandbox import Sandbox
 from support.clocks import Clock
@@ -361,6 +365,24 @@ async def test_a_source_that_changes(client: Vidispine, sandbox: Sandbox, big: P
     assert await client.components.list().collect() == []
 
 
+async def test_a_source_that_changes_as_it_begins(client: Vidispine, sandbox: Sandbox, big: Path) -> None:
+    """A file that is written to once its journal has been opened becomes no component: nothing is sent."""
+    real = Journal.open
+
+    def meddle(*words: Any) -> Journal | None:
+        journal = real(*words)
+        os.utime(big, ns=(1, 1))
+        return journal
+
+    with (
+        mock.patch.object(Journal, "open", meddle),
+        pytest.raises(IntegrityError, match=r"big\.mov") as caught,
+    ):
+        await client.components.upload(big)
+    assert caught.value.outcome is Outcome.NOT_DONE
+    assert sandbox.requests(DATA) == []
+
+
 @pytest.mark.parametrize("size", [4, CHUNK, 2 * CHUNK])
 async def test_a_stream_that_goes_on(client: Vidispine, sandbox: Sandbox, size: int) -> None:
     """A stream that has more bytes than it said becomes no component: its last request is never made."""
@@ -397,8 +419,10 @@ async def test_an_upload_that_was_cut_off(
     assert 5 < done < 10
     sandbox.forget_requests()
     async with Client(VidispineProvider(sandbox.url, user="admin", password="admin")) as other:
-        part = await other.components.upload(big)
+        told: list[int] = []
+        part = await other.components.upload(big, on_progress=lambda transfer: told.append(transfer.done))
     assert indices(sandbox, DATA) == list(range(done * CHUNK, BIG, CHUNK))
+    assert told[:done] == list(range(CHUNK, done * CHUNK + 1, CHUNK))  # while what is there is hashed
     assert part.checksum == sha1(big.read_bytes())
     assert await bytes_of(client, part) == big.read_bytes()
     assert list(state_folder.iterdir()) == []
@@ -418,6 +442,25 @@ async def test_an_upload_that_goes_on_under_another_key(
     assert len(indices(sandbox, DATA)) == left
     assert await client.components.upload(big, idempotency_key="first") == part == await only(client)
     assert await bytes_of(client, part) == big.read_bytes()
+
+
+async def test_an_upload_that_was_made_from_elsewhere(
+    client: Vidispine,
+    sandbox: Sandbox,
+    big: Path,
+    state_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What has come under its key from another machine is not gone on with from here."""
+    await cut_off(client.components.upload, big, after=BIG * 8 // 10, idempotency_key="k")
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
+        part = await client.components.upload(big, idempotency_key="k")
+    assert len(list(state_folder.iterdir())) == 1
+    assert await client.components.upload(big, idempotency_key="k") == part
+    assert list(state_folder.iterdir()) == []
+    assert (await client.components.upload(big)).id != part.id
 
 
 async def test_a_file_that_changed_since(client: Vidispine, sandbox: Sandbox, big: Path) -> None:
@@ -448,6 +491,26 @@ async def test_a_chunk_that_is_refused_later(client: Vidispine, sandbox: Sandbox
     sandbox.forget_requests()
     part = await client.components.upload(big, idempotency_key="another")
     assert indices(sandbox, DATA)[1:] == list(range(0, BIG, CHUNK))
+    assert await bytes_of(client, part) == big.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(403, Denied), (429, RateLimited), (503, Unavailable), (507, QuotaExceeded)]
+)
+async def test_a_chunk_that_cannot_be_taken_now(
+    client: Vidispine, sandbox: Sandbox, big: Path, status: int, error: type[ResponseError]
+) -> None:
+    """If the server cannot take a chunk at present its transfer is kept: the next call goes on with it."""
+    await cut_off(client.components.upload, big, after=BIG * 8 // 10)
+    sandbox.faults.add("status", path=DATA, nth=1, status=status, retry_after=99999)
+    sandbox.forget_requests()
+    with pytest.raises(error):
+        await client.components.upload(big)
+    (refused,) = indices(sandbox, DATA)
+    assert refused > 0
+    sandbox.forget_requests()
+    part = await client.components.upload(big)
+    assert indices(sandbox, DATA) == list(range(refused, BIG, CHUNK))
     assert await bytes_of(client, part) == big.read_bytes()
 
 
@@ -501,9 +564,9 @@ async def test_the_same_file_twice_at_once(client: Vidispine, big: Path) -> None
         assert await bytes_of(client, part) == big.read_bytes()
 
 
-@pytest.mark.parametrize("how", ["error", "cancelled"])
+@pytest.mark.parametrize("how", ["error", "cancelled", "refused"])
 async def test_what_cannot_be_gone_on_with(client: Vidispine, sandbox: Sandbox, big: Path, how: str) -> None:
-    """A stream that fails or is cancelled half way cannot go on: what the server has of it is removed."""
+    """A stream that fails, is cancelled or refused cannot go on: what the server has of it is removed."""
     data = big.read_bytes()
 
     async def stream() -> AsyncGenerator[bytes, None]:
@@ -515,6 +578,10 @@ async def test_what_cannot_be_gone_on_with(client: Vidispine, sandbox: Sandbox, 
     file = File(stream(), name="x.mov", size=BIG)
     if how == "error":
         with pytest.raises(OSError, match="the tape broke"):
+            await client.components.upload(file)
+    elif how == "refused":
+        sandbox.faults.add("status", path=DATA, nth=10, status=403)
+        with pytest.raises(Denied):
             await client.components.upload(file)
     else:
         await cut_off(client.components.upload, file, after=5 * CHUNK)

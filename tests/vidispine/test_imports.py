@@ -267,6 +267,16 @@ async def test_another_import_of_the_same_file(client: Vidispine, sandbox: Sandb
     assert await client.jobs.count() == 2
 
 
+async def test_an_import_that_broke_off_is_its_users(client: Vidispine, sandbox: Sandbox, big: Path) -> None:
+    """What was sent for one user is no other's: who imports the same file sends it whole."""
+    await broken_off(client, sandbox, big)
+    job = await client.as_user("jane").jobs.create("x", files=[big])
+    assert (job.user, indices(sandbox, RAW)) == ("jane", list(range(0, BIG, CHUNK)))
+    sandbox.forget_requests()
+    assert (await client.jobs.create("x", files=[big])).user == "admin"
+    assert indices(sandbox, RAW) == list(range(7 * CHUNK, BIG, CHUNK))
+
+
 async def test_an_import_that_died_when_it_was_made(
     client: Vidispine, sandbox: Sandbox, big: Path, state_folder: Path
 ) -> None:
@@ -346,6 +356,35 @@ async def test_what_is_found_by_its_key_is_no_other_calls(
     assert list(state_folder.iterdir()) == []
     assert (await make(big, None)).id != made.id
     assert len(posts(sandbox)) == 10
+
+
+async def test_what_a_later_key_has_found_is_no_other_calls(
+    client: Vidispine, sandbox: Sandbox, big: Path, state_folder: Path
+) -> None:
+    """That holds, too, where the key that found it is another than the upload was begun under."""
+    await broken_off(client, sandbox, big, key="first")
+    sandbox.faults.add("lost", path=RAW, nth=3)
+    sandbox.faults.add("status", path="/API/job*", method="GET", nth=list(range(2, 20)), status=403)
+    with pytest.raises(TransportError):
+        await client.jobs.create("x", files=[big], idempotency_key="second")
+    sandbox.faults.clear()
+    made = await client.jobs.create("x", files=[big], idempotency_key="second")
+    assert await only(client) == made
+    assert list(state_folder.iterdir()) == []
+    assert (await client.jobs.create("x", files=[big])).id != made.id
+
+
+async def test_what_a_key_has_found_leaves_other_calls_alone(
+    client: Vidispine, sandbox: Sandbox, big: Path, state_folder: Path
+) -> None:
+    """Asking again for what a key has made leaves no journal, and keeps that of another call's upload."""
+    made = await client.jobs.create("x", files=[big], idempotency_key="done")
+    assert await client.jobs.create("x", files=[big], idempotency_key="done") == made
+    assert list(state_folder.iterdir()) == []
+    await broken_off(client, sandbox, big, key="other")
+    assert await client.jobs.create("x", files=[big], idempotency_key="done") == made
+    await client.jobs.create("x", files=[big], idempotency_key="other")
+    assert indices(sandbox, RAW) == list(range(7 * CHUNK, BIG, CHUNK))
 
 
 async def test_what_is_listed_late_after_a_cut(make: Make, sandbox: Sandbox) -> None:
@@ -498,6 +537,9 @@ async def test_sidecars(client: Vidispine, sandbox: Sandbox, item: str) -> None:
     with pytest.raises(InvalidRequest, match="upload it"):
         await provider.import_sidecar(None, File(noise(CHUNK + 1), name="a.srt"), item=item)
     assert len(posts(sandbox)) == 1
+    other = await provider.import_sidecar(job, File(b"2\n", name="b.srt"), priority=30)
+    parents = [entry["value"] for entry in other.raw["data"] if entry["key"] == "callsheet_parent"]
+    assert (other.item, other.priority, parents) == (item, 30, [job.id])
 
 
 async def test_addresses(client: Vidispine, sandbox: Sandbox) -> None:

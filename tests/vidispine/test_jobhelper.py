@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -98,11 +99,18 @@ async def test_getAllTranscodeJobsForItem(client: Vidispine, sandbox: Sandbox) -
     assert ids_of(await client.jobs.list(item="VX-5", types={"TRANSCODE"}).collect()) == made[::-1]
 
 
-async def test_getAllNotifications(client: Vidispine) -> None:  # noqa: N802 - as above
+async def test_getAllNotifications(client: Vidispine, sandbox: Sandbox) -> None:  # noqa: N802 - as above
     """Who is called, one by one; made, replaced and deleted too."""
     assert await client.provider.notifications() == []
     url = "http://jane:canary@127.0.0.1:9/jobs/secret"
-    one = await client.provider.create_notification(url, event="stop", types={"TRANSCODE", "IMPORT"})
+    one = await client.provider.create_notification(
+        url, event="stop", types={"TRANSCODE", "IMPORT"}, timeout=9, retry=1
+    )
+    http = {"url": url, "method": "POST", "contentType": "application/json", "synchronous": False}
+    assert json.loads(sandbox.requests(method="POST")[-1].body) == {
+        "action": {"http": http | {"timeout": "9", "retry": 1}},
+        "trigger": {"job": {"stop": "", "filter": {"type": "IMPORT,TRANSCODE"}}},
+    }
     other = await client.provider.create_notification(url)
     assert one == VidispineNotification(
         id=one.id, url=url, event="stop", types=frozenset({"TRANSCODE", "IMPORT"})
@@ -116,6 +124,8 @@ async def test_getAllNotifications(client: Vidispine) -> None:  # noqa: N802 - a
         id=one.id, url=f"{url}/2", event="fail", types=frozenset({"EXPORT"})
     )
     assert await client.provider.notifications() == [changed, other]
+    sandbox.faults.add("status", path=f"/API/job/notification/{one.id}", status=404, times=1)
+    assert await client.provider.notifications() == [other]  # the first has gone since it was listed
     with pytest.raises(NotFound):
         await client.provider.replace_notification("VX-999", url)
     await client.provider.delete_notification(one)
@@ -139,14 +149,18 @@ async def test_getJob(client: Vidispine, sandbox: Sandbox) -> None:  # noqa: N80
 
 async def test_getJobProblem(client: Vidispine, sandbox: Sandbox) -> None:  # noqa: N802 - as above
     """Why a job waits or failed, in a text; nothing for others."""
-    waiting, failed, fine = make(sandbox, 3)
+    waiting, failed, fine, held, other = make(sandbox, 5)
     problem = {"type": "STORAGE", "data": {"storage": "VX-2"}}
     sandbox.act("vidispine", "jobs", ids=[waiting], status="WAITING", problem=problem)
+    sandbox.act("vidispine", "jobs", ids=[held], status="HOLD", problem={"type": "LICENCE"})
+    sandbox.act("vidispine", "jobs", ids=[other], status="WAITING")
     sandbox.act("vidispine", "jobs", ids=[failed], status="FAILED_TOTAL", errorMessage="no licence")
     assert await client.jobs.problem(waiting) == "STORAGE (storage: VX-2)"
     assert await client.jobs.problem(failed) == "no licence"
     assert await client.jobs.problem(fine) is None
-    (told,) = await client.provider.problems()
+    assert await client.jobs.problem(held) == "LICENCE"
+    assert await client.jobs.problem(other) == "resourceType: TRANSCODER, requirement: Any"
+    told, _ = await client.provider.problems()
     assert (told.type, told.data, told.jobs) == ("STORAGE", {"storage": "VX-2"}, (waiting,))
     with pytest.raises(NotFound):
         await client.jobs.problem("VX-999")

@@ -12,6 +12,7 @@ import pytest
 from callsheet import Client, Denied, File, InvalidCursor, InvalidRequest, InvalidResponse, NotFound
 from callsheet.providers.vidispine import VidispineFile, VidispineJob, VidispineProvider, VidispineStorage
 from callsheet.sandbox import Sandbox
+from support.tables import raises_for
 
 Vidispine = Client[VidispineProvider]
 
@@ -36,6 +37,14 @@ async def test_jobs_for_a_user_who_is_not_there(client: Vidispine, sandbox: Sand
     sandbox.faults.add("answer", path="/API/job/*", status=404, body=gone)
     with pytest.raises(NotFound, match="User"):
         await client.as_user("jane").jobs.get_many([id_, "VX-2", "VX-3"])
+
+
+async def test_a_job_that_is_asked_for_twice(client: Vidispine, sandbox: Sandbox) -> None:
+    """A job that is among many more than once is read once."""
+    one, other = make(sandbox, 2)
+    jobs = await client.jobs.get_many([one, other, one])
+    assert [job and job.id for job in jobs] == [one, other, one]
+    assert len(sandbox.requests("/API/job/*")) == 2
 
 
 @pytest.mark.parametrize("word", ["notification", "problem", "search"])
@@ -116,12 +125,16 @@ async def test_lists_that_cannot_be_read(client: Vidispine, sandbox: Sandbox) ->
         await client.provider.create_notification("http://127.0.0.1:9/x", event="start")  # type: ignore[arg-type]  # the test is about this
 
 
-async def test_types_that_cannot_be(client: Vidispine, sandbox: Sandbox) -> None:
-    """A type with a comma in it is nobody's: nothing is asked for, and nothing is found by its parts."""
+async def test_what_no_job_can_have(client: Vidispine, sandbox: Sandbox) -> None:
+    """A type with a comma in it is nobody's: nothing is asked for, and nothing is found by its parts.
+
+    The same holds for an attribute with an equals sign in its name, or with a value that is no text.
+    """
     make(sandbox, 1, type="EXPORT")
     assert await client.jobs.list(types={"EXPORT,TRANSCODE"}).collect() == []
     assert await client.jobs.count(types={"EXPORT,TRANSCODE"}) == 0
     assert await client.jobs.count(attributes={"a=b": "c"}) == 0
+    assert await client.jobs.count(attributes={"a": 1}) == 0
     assert sandbox.requests() == []
     assert await client.jobs.count(types={"EXPORT,TRANSCODE", "EXPORT"}) == 1
 
@@ -135,8 +148,9 @@ async def test_a_damaged_cursor_by_number(client: Vidispine, sandbox: Sandbox) -
     bad = base64.urlsafe_b64encode(json.dumps(plain | {"k": "-1"}).encode()).decode()
     with pytest.raises(InvalidCursor):
         await client.provider.jobs(page_size=1, cursor=bad).collect()
-    with pytest.raises(InvalidCursor):
-        client.provider.jobs(sort="jobId asc", cursor=listing.cursor)
+    for other in ({"sort": "jobId asc"}, {"jobmetadata": {"shot": "sh010"}}, {"first": 2}, {"number": 2}):
+        with raises_for(other, InvalidCursor):
+            client.provider.jobs(**other, cursor=listing.cursor)
 
 
 async def test_details_of_each_kind(client: Vidispine) -> None:

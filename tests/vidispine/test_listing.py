@@ -182,13 +182,15 @@ async def test_attributes_with_stars(client: Vidispine, sandbox: Sandbox) -> Non
     assert [job.id for job in await client.jobs.list(attributes={"shot": "sh*"}).collect()] == [starred]
     assert await client.jobs.count(attributes={"shot": "sh*"}) == 1
     assert await client.jobs.count(attributes={"shot": "sh010"}) == 3
+    make(sandbox, 1, data={"itemId": "VX-5"})
+    assert [await client.jobs.count(item=item) for item in ("VX-5", "VX-*")] == [1, 0]
     with pytest.raises(Unsupported, match="jobmetadata"):
         await client.jobs.list(attributes={"fileId": "VX-1"}).collect()
 
 
 async def test_an_old_server(sandbox: Sandbox) -> None:
     """Before 4.10 nothing can be listed by its start time, so nothing is listed but by number."""
-    made = make(sandbox, 3)
+    made = make(sandbox, 9)
     sandbox.configure("vidispine", version="4.9.1")
     async with Client(VidispineProvider(sandbox.url, user="admin", password="admin")) as client:
         sandbox.forget_requests()

@@ -136,13 +136,19 @@ async def test_no_server() -> None:
             pytest.fail("the client must not open")
 
 
-@pytest.mark.parametrize("closed", [False, True])
-async def test_a_version_that_is_not_told(sandbox: Sandbox, *, closed: bool) -> None:
+@pytest.mark.parametrize("status", [200, 400, 403, 404])
+async def test_a_version_that_is_not_told(sandbox: Sandbox, status: int) -> None:
     """A server that keeps its version to itself, or says nothing sensible, is taken for a new one."""
-    if closed:
-        sandbox.faults.add("status", path="/API/version", status=403)
-    else:
-        sandbox.faults.add("answer", path="/API/version", body={"component": [{"name": "API"}, "x"]})
+    body = {"component": [{"name": "API"}, "x"]}
+    sandbox.faults.add("answer", path="/API/version", status=status, body=body)
+    async with Client(VidispineProvider(sandbox.url, user="admin", password="admin")) as client:
+        assert await client.jobs.list().collect() == []
+
+
+async def test_a_version_among_others(sandbox: Sandbox) -> None:
+    """The version is that of the API, wherever it stands, and counted by its numbers."""
+    parts = [{"name": "TRANSCODER", "version": "1.2.3"}, {"name": "API", "version": "4.17.3"}]
+    sandbox.faults.add("answer", path="/API/version", body={"component": parts})
     async with Client(VidispineProvider(sandbox.url, user="admin", password="admin")) as client:
         assert await client.jobs.list().collect() == []
 
@@ -178,7 +184,8 @@ async def test_tokens_are_renewed_once_for_all(sandbox: Sandbox) -> None:
     provider = VidispineProvider(sandbox.url, user="admin", password="admin", login="token")
     async with Client(provider) as client:
         job = await client.jobs.create("x", type="STUDIO_RENDER")
-        assert len(sandbox.requests("/API/token")) == 1
+        (asked,) = sandbox.requests("/API/token")
+        assert asked.target == "/API/token?seconds=60&autoRefresh=true"
         sandbox.clock.advance(3600)
         sandbox.forget_requests()
         found: list[Job] = []
@@ -259,6 +266,17 @@ async def test_what_an_item_grants(client: Client[VidispineProvider], sandbox: S
     assert [request.target.partition("?")[2] for request in asked] == [
         f"username=ada&type=GENERIC&permission={needed}" for needed in ("READ", "WRITE")
     ]
+
+
+async def test_what_an_item_does_not_tell(client: Client[VidispineProvider], sandbox: Sandbox) -> None:
+    """An item that is gone, or not ours to see, grants nothing; a bare right is taken as it is."""
+    sandbox.configure("vidispine", runs=False)
+    (id_,) = sandbox.act("vidispine", "new", number=1, type="TRANSCODE", user="jane", data={"itemId": "VX-5"})
+    entry = {"matches": True, "permission": "WRITE"}
+    for status, allowed in ((403, False), (404, False), (200, True)):
+        sandbox.faults.clear()
+        sandbox.faults.add("answer", path="/API/item/*", status=status, body={"access": [entry]})
+        assert await client.jobs.allows(id_, "abort", "ada") is allowed
 
 
 async def test_a_policy_of_ones_own(sandbox: Sandbox) -> None:

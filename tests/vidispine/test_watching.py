@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -394,9 +395,17 @@ async def test_the_life_of_the_application(slow: Vidispine) -> None:
 async def test_hints_are_bounded(slow: Vidispine) -> None:
     """Only so many hints are remembered, each job's last; whoever no longer listens is forgotten."""
     hints = slow.provider._hints
+    listening = len(hints._listeners)
+
+    def nobody() -> None:
+        """Hear it."""
+
+    hints.listen(nobody)
+    del nobody
+    gc.collect()
     for number in range(3000):
         hints.tell(f"VX-{number % 1500}")
-    assert hints.count == 3000
+    assert (hints.count, len(hints._listeners)) == (3000, listening)
     assert hints.since(2999) == ["VX-1499"]
     assert hints.since(0) == [f"VX-{number}" for number in range(500, 1500)]
     for again in ("VX-500", "VX-0"):
