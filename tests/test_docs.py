@@ -49,6 +49,7 @@ SAMPLES = [
     "sh010/scene.ma",
     *(f"beauty.{n}.exr" for n in range(1001, 1004)),
 ]
+RUNS = re.compile(r"^(?:(?:asyncio|anyio|trio)\.run|with start_blocking_portal)\(", re.MULTILINE)
 BLOCK = re.compile(r"(<!-- shown only -->\s*)?^ *```python\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 
@@ -63,7 +64,7 @@ class Block:
     @property
     def is_program(self) -> bool:
         """Whether it runs a loop of its own."""
-        return re.search(r"^(?:asyncio|anyio|trio)\.run\(", self.code, re.MULTILINE) is not None
+        return RUNS.search(self.code) is not None
 
     def compiled(self) -> Any:
         """Return the code, which may await at its top."""
