@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import time_machine
 
@@ -226,6 +228,28 @@ async def test_many_are_made_all_or_none(provider: LocalProvider, make: Make) ->
     same = await provider.create_jobs([NewJob(name="e", idempotency_key="e")] * 2)
     assert made.name == "c, at last"
     assert same[0] == same[1]
+
+
+async def test_who_deletes_at_the_same_time_is_told_that_another_did(
+    provider: LocalProvider, make: Make, upload: Upload
+) -> None:
+    """Of two who delete one job, or one component, together, one has done so and the other is too late."""
+    job, component = await make(), await upload(b"x")
+    told: list[str] = []
+
+    async def delete(call: Callable[[str], Awaitable[None]], id_: str) -> None:
+        try:
+            await call(id_)
+        except NotFound as error:
+            told.append(str(error))
+
+    async with anyio.create_task_group() as tasks:
+        for call, id_ in (
+            *[(provider.delete_job, job.id)] * 2,
+            *[(provider.delete_component, component.id)] * 2,
+        ):
+            tasks.start_soon(delete, call, id_)
+    assert sorted(told) == [f"there is no component {component.id!r}", f"there is no job {job.id!r}"]
 
 
 async def test_delete_removes_what_only_the_job_had(

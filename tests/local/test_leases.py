@@ -108,6 +108,14 @@ async def test_claim_follows_the_rules_of_keys(provider: LocalProvider, clock: C
         await claim(provider, "none")
 
 
+async def test_claim_clears_only_how_a_job_ended(provider: LocalProvider, make: Make) -> None:
+    """A problem of a job that has not ended is still its problem when a worker adopts it."""
+    job = await make()
+    await provider.update_jobs([job.id], JobChanges(problem="the first disk was full"))
+    adopted = await claim(provider, job.id)
+    assert (adopted.job.state, adopted.job.problem) == (JobState.RUNNING, "the first disk was full")
+
+
 async def test_beat_moves_the_deadline_and_nothing_else(provider: LocalProvider, clock: Clock) -> None:
     """A beat without changes is no change: no watch sees it, and the job is as it was."""
     claimed = await claim(provider)
@@ -237,6 +245,16 @@ async def test_leases_do_not_outlive_the_boot(provider: LocalProvider, clock: Cl
         claimed = await claim(provider, NewJob(name="a", idempotency_key=f"k{number}"))
         clock.boot, clock.seconds = boot, seconds
         assert await state(provider, claimed.job.id) == ("failed", "lost", 2)
+
+
+async def test_lease_of_an_earlier_boot_keeps_nobody_out(provider: LocalProvider, clock: Clock) -> None:
+    """After a restart the job is given out at once, though its deadline is ahead on the new boot's clock."""
+    first = await claim(provider)
+    clock.boot = "a later boot"
+    second = await claim(provider, first.job.id)
+    assert provider.details(second.job).fence == provider.details(first.job).fence + 1
+    with pytest.raises(LeaseLost, match="given to another worker"):
+        await provider.beat_job(first, JobChanges())
 
 
 async def test_lease_from_the_future_has_run_out(provider: LocalProvider, clock: Clock) -> None:

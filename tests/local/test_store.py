@@ -18,8 +18,8 @@ from callsheet.abc import JobChanges
 from callsheet.providers.local import LocalProvider
 from callsheet.providers.local._database import Transaction
 from callsheet.providers.local._making import Order, create
-from callsheet.providers.local._store import Store
-from callsheet.providers.local._writer import BATCH, Write
+from callsheet.providers.local._store import Store, _Reading
+from callsheet.providers.local._writer import BATCH, Write, Writer
 from local.tools import Make
 from support.clocks import Clock
 from support.roads import until
@@ -251,6 +251,19 @@ async def test_write_that_began_ends_by_its_deadline_unknown(hasty: Store, gate:
     gate.open.set()
 
 
+@pytest.mark.parametrize(("timeout", "patience"), [(20, 10), (600, 30)])
+async def test_patience_with_other_processes_ends_before_the_deadline(
+    directory: Path, timeout: float, patience: float
+) -> None:
+    """A write waits half its time for theirs, 30 s at most: what had no turn by then is surely not done."""
+
+    def look(transaction: Transaction, wanted: list[None]) -> list[Any]:
+        return [transaction.db.exec_driver_sql("PRAGMA busy_timeout").scalar_one() for _ in wanted]
+
+    async with LocalProvider(directory, timeout=timeout) as provider:
+        assert await provider._store.write(look, None) == patience * 1000
+
+
 async def test_read_ends_by_its_deadline_and_is_interrupted(hasty: Store, clock: Clock) -> None:
     """A query without end is stopped in its thread, so that the tracker closes at once."""
     running = threading.Event()
@@ -273,6 +286,32 @@ async def test_read_ends_by_its_deadline_and_is_interrupted(hasty: Store, clock:
         await until(running.is_set)
         await clock.skip_waiting(21)
     assert await names(hasty) == []
+
+
+async def test_read_that_nobody_waits_for_is_not_begun(store: Store) -> None:
+    """Who left before its turn came keeps no thread busy for nothing."""
+    begun: list[Connection] = []
+    reading = _Reading(store._database, begun.append)
+    reading.stop()
+    with pytest.raises(Timeout, match="nobody waits"):
+        await anyio.to_thread.run_sync(reading.run)
+    assert begun == []
+
+
+async def test_thread_that_outlives_the_tracker_is_told(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A disk that stands still at the end is in the log."""
+    close = Writer.aclose
+
+    async def close_too_late(writer: Writer) -> bool:
+        await close(writer)
+        return False
+
+    monkeypatch.setattr(Writer, "aclose", close_too_late)
+    async with LocalProvider(directory):
+        pass
+    assert caplog.messages == ["a thread of the local tracker did not end in time"]
 
 
 async def test_close_does_what_was_begun(directory: Path) -> None:

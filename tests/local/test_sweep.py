@@ -10,7 +10,7 @@ import pytest
 
 from callsheet import Job, JobState, NewJob
 from callsheet.abc import JobChanges, JobFilter
-from callsheet.providers.local import LocalProvider
+from callsheet.providers.local import LocalProvider, _sweeping
 from local.tools import Make, plans
 
 RUNNING = JobFilter(states=frozenset({JobState.RUNNING}))
@@ -30,6 +30,19 @@ async def test_first_look_goes_through_all_pages(provider: LocalProvider) -> Non
         [NewJob(name="a", idempotency_key=str(n), state=JobState.RUNNING) for n in range(2000)]
     )
     assert (await provider.sweep([], [RUNNING], None)).jobs == {job.id: job for job in made}
+
+
+async def test_first_look_goes_through_all_pages_of_several_states(
+    provider: LocalProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is where each state fills pages of its own."""
+    monkeypatch.setattr(_sweeping, "PAGE", 10)
+    states = [JobState.RUNNING, JobState.QUEUED]
+    made = await provider.create_jobs(
+        [NewJob(name="a", idempotency_key=str(n), state=states[n % 2]) for n in range(50)]
+    )
+    sweep = await provider.sweep([], [JobFilter(states=frozenset(states))], None)
+    assert sweep.jobs == {job.id: job for job in made}
 
 
 async def test_next_look_tells_what_changed(provider: LocalProvider, make: Make) -> None:

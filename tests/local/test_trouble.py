@@ -72,6 +72,39 @@ async def test_database_that_others_keep_busy_is_unavailable_and_comes_back(
     assert (changed.state, changed.message) == (JobState.QUEUED, "free")
 
 
+async def test_writes_together_ask_a_busy_database_once(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is told so after one patience, not after those of all who wait with it."""
+    monkeypatch.setattr(_store, "BUSY", 0.1)
+    told: list[Unavailable] = []
+    tries = 0
+
+    @contextmanager
+    def counted(database: Database) -> Iterator[Transaction]:
+        nonlocal tries
+        tries += 1
+        with writing(database) as transaction:
+            yield transaction
+
+    async def write(key: str) -> None:
+        with pytest.raises(Unavailable, match="kept busy by others") as caught:
+            await provider.create_jobs([NewJob(name="a", idempotency_key=key)])
+        told.append(caught.value)
+
+    async with LocalProvider(directory) as provider:
+        writing = Database.writing
+        monkeypatch.setattr(Database, "writing", counted)
+        with locked(directory):
+            async with anyio.create_task_group() as tasks:
+                for key in "abc":
+                    tasks.start_soon(write, key)
+    assert tries == 1
+    assert sorted((error.idempotency_key or "", error.outcome) for error in told) == [
+        (key, Outcome.NOT_DONE) for key in "abc"
+    ]
+
+
 async def test_directory_that_others_keep_locked_is_unavailable(directory: Path) -> None:
     """Who opens a tracker does not wait for ever for another process that stands still while it does so."""
     directory.mkdir()
@@ -292,8 +325,11 @@ def sqlite_error(code: int, name: str) -> sqlite3.Error:
     [
         (sqlite3.SQLITE_BUSY, "SQLITE_BUSY", Unavailable, Outcome.NOT_DONE),
         (sqlite3.SQLITE_BUSY | 2 << 8, "SQLITE_BUSY_SNAPSHOT", Unavailable, Outcome.NOT_DONE),
+        (sqlite3.SQLITE_LOCKED, "SQLITE_LOCKED", Unavailable, Outcome.NOT_DONE),
         (sqlite3.SQLITE_FULL, "SQLITE_FULL", QuotaExceeded, Outcome.NOT_DONE),
         (sqlite3.SQLITE_READONLY, "SQLITE_READONLY", Denied, Outcome.NOT_DONE),
+        (sqlite3.SQLITE_PERM, "SQLITE_PERM", Denied, Outcome.NOT_DONE),
+        (sqlite3.SQLITE_AUTH, "SQLITE_AUTH", Denied, Outcome.NOT_DONE),
         (sqlite3.SQLITE_IOERR | 4 << 8, "SQLITE_IOERR_FSYNC", Unavailable, Outcome.UNKNOWN),
         (sqlite3.SQLITE_CANTOPEN, "SQLITE_CANTOPEN", Unavailable, Outcome.UNKNOWN),
         (sqlite3.SQLITE_CORRUPT, "SQLITE_CORRUPT", ResponseError, Outcome.UNKNOWN),
@@ -323,6 +359,7 @@ def test_errors_of_the_database_are_told_as_our_own(
         (errno.EDQUOT, QuotaExceeded),
         (errno.EFBIG, QuotaExceeded),
         (errno.EACCES, Denied),
+        (errno.EPERM, Denied),
         (errno.EROFS, Denied),
         (errno.EIO, Unavailable),
         (errno.ENOENT, Unavailable),
