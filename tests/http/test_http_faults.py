@@ -197,6 +197,8 @@ async def test_answers_that_are_not_whole(
             with pytest.raises(error, match=message) as caught:
                 await http.send("GET", "/", repeatable=False)
     assert (type(caught.value), caught.value.outcome, len(server.requests)) == (error, Outcome.NOT_DONE, 1)
+    if isinstance(caught.value, errors.InvalidResponse):
+        assert caught.value.status == 200
 
 
 @pytest.mark.parametrize(
@@ -225,6 +227,37 @@ async def test_invalid_json(road: Road, body: bytes, message: str) -> None:
         Outcome.DONE,
         True,
     )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(answer(200, b"", length=101), id="by its length"),
+        pytest.param(
+            chunked([gzip.compress(b"")] * 50, {"Content-Encoding": "gzip"}), id="gzip with nothing in it"
+        ),
+    ],
+)
+async def test_the_budget_is_of_what_is_sent(road: Road, data: bytes) -> None:
+    """What a server announces or sends counts against the budget, whatever comes of it."""
+    with FaultServer(once(data, Line.hang)) as server:
+        async with road(server.url) as http:
+            with pytest.raises(errors.InvalidResponse, match="its body exceeds 100 bytes"):
+                await http.send("GET", "/", limit=100)
+
+
+@pytest.mark.parametrize("status", [200, 204])
+async def test_answers_without_a_body(road: Road, status: int) -> None:
+    """An answer to HEAD says how long the body would be, which it needs not bring, nor fit into a budget;
+    headers that come twice are joined."""
+    head = b"HTTP/1.1 %d Fine\r\nContent-Length: 101\r\nX-Part: a\r\nX-Part: b\r\n\r\n" % status
+    with FaultServer(always(head)) as server:
+        async with road(server.url) as http:
+            for _ in range(2):
+                got = await http.send("HEAD", "/file", limit=100)
+                told = got.headers["content-length"], got.headers["x-part"]
+                assert (got.status, got.body, told) == (status, b"", ("101", "a, b"))
+    assert server.connections == 1
 
 
 @pytest.mark.parametrize("framed", [True, False])

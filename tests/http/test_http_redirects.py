@@ -151,6 +151,7 @@ async def test_body_within_the_origin(road: Road, status: int) -> None:
             "a POST was redirected .302., which would drop its body",
             Outcome.UNKNOWN,
         ),
+        ("GET", b"{}", 302, "OTHER", "the server has moved to OTHER", Outcome.NOT_DONE),
         ("DELETE", b"", 303, "/fine", "a DELETE was redirected", Outcome.UNKNOWN),
         ("GET", b"", 302, "file:///etc/passwd", "must begin with http:// or https://", Outcome.NOT_DONE),
         ("GET", b"", 302, "//user:pw@127.0.0.1/", "must not hold a user name", Outcome.NOT_DONE),
@@ -253,7 +254,8 @@ async def test_neighbours_of_a_private_server(
             return list(await real(host, port, **given))
         if host == "tracker.example" and not known:
             raise OSError("no such name")
-        return [(2, 1, 6, "", (addresses[host], port)), (2, 1, 6, "", (addresses[host], port))]
+        of_old = "192.88.99.2" if host == "tracker.example" else addresses[host]
+        return [(2, 1, 6, "", (address, port)) for address in (of_old, addresses[host], of_old)]
 
     async def connect(network: Network, host: str, *_: object) -> NoReturn:
         raise httpcore.ConnectError(f"nobody is at {host}")
@@ -359,7 +361,7 @@ async def test_failed_renewal_is_told_to_all(road: Road) -> None:
         async def refresh(self, answer: Answer) -> None:
             self.renewals += 1
             await until(lambda: len(server.requests) == 10)
-            raise errors.Denied("wrong password", status=401)
+            raise errors.Denied("wrong password", status=401, request_id="r-4")
 
     def play(line: Line) -> None:
         while True:
@@ -373,12 +375,12 @@ async def test_failed_renewal_is_told_to_all(road: Road) -> None:
             async def call() -> None:
                 with pytest.raises(errors.Denied, match="wrong password") as caught:
                     await http.send("POST", "/", body=b"{}")
-                told.append(caught.value.outcome)
+                told.append((caught.value.outcome, caught.value.request_id))
 
             async with anyio.create_task_group() as tasks:
                 for _ in range(10):
                     tasks.start_soon(call)
-    assert (told, wrong.renewals, len(server.requests)) == ([Outcome.NOT_DONE] * 10, 1, 10)
+    assert (told, wrong.renewals, len(server.requests)) == ([(Outcome.NOT_DONE, "r-4")] * 10, 1, 10)
 
 
 class Refused(Auth):

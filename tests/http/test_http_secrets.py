@@ -169,6 +169,23 @@ async def test_canaries_in_a_cause(road: Road) -> None:
             assert "canary" not in "".join(traceback.format_exception(caught.value))
 
 
+async def test_canaries_in_the_variables_of_a_cause(road: Road) -> None:
+    """A crash reporter that prints the variables of a cause's frames finds no header there."""
+
+    class Breaking:
+        async def handle_async_request(self, request: Any, /) -> Any:
+            raise httpx.ReadError("broken")
+
+        async def aclose(self) -> None: ...
+
+    async with road("http://127.0.0.1:1", transport=Breaking()) as http:
+        with pytest.raises(errors.TransportError, match="broken") as caught:
+            await http.send("POST", "/", headers={"X-Key": Secret("canary-key")})
+    assert isinstance(caught.value.__cause__, httpx.ReadError)
+    for frame, _ in traceback.walk_tb(caught.value.__cause__.__traceback__):
+        assert not any(isinstance(value, httpx.Request) for value in frame.f_locals.values())
+
+
 async def test_one_line_for_each_request(road: Road, log: pytest.LogCaptureFixture) -> None:
     """Each request is told in one INFO line: what, where, how it ended, how often, under which id."""
 

@@ -217,31 +217,39 @@ async def test_stock_transport(road: Road) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raised", "error", "outcome"),
+    ("raised", "error", "outcome", "attempts"),
     [
-        (httpx.ConnectError("no"), errors.TransportError, Outcome.NOT_DONE),
-        (httpx.ConnectTimeout("no"), errors.Timeout, Outcome.NOT_DONE),
-        (httpx.PoolTimeout("no"), errors.Timeout, Outcome.NOT_DONE),
-        (httpx.ReadError("no"), errors.TransportError, Outcome.UNKNOWN),
-        (httpx.ReadTimeout("no"), errors.Timeout, Outcome.UNKNOWN),
-        (httpx.RemoteProtocolError("no"), errors.TransportError, Outcome.UNKNOWN),
-        (ConnectionResetError(104, "reset"), errors.TransportError, Outcome.UNKNOWN),
+        (httpx.ConnectError("no"), errors.TransportError, Outcome.NOT_DONE, 5),
+        (httpx.ConnectTimeout("no"), errors.Timeout, Outcome.NOT_DONE, 5),
+        (httpx.PoolTimeout("no"), errors.Timeout, Outcome.NOT_DONE, 5),
+        (httpx.ProxyError("no"), errors.TransportError, Outcome.NOT_DONE, 1),
+        (httpx.ReadError("no"), errors.TransportError, Outcome.UNKNOWN, 5),
+        (httpx.ReadTimeout("no"), errors.Timeout, Outcome.UNKNOWN, 5),
+        (httpx.RemoteProtocolError("no"), errors.TransportError, Outcome.UNKNOWN, 5),
+        (httpx.LocalProtocolError("no"), errors.TransportError, Outcome.UNKNOWN, 1),
+        (httpx.UnsupportedProtocol("no"), errors.InvalidResponse, Outcome.UNKNOWN, 1),
+        (ConnectionResetError(104, "reset"), errors.TransportError, Outcome.UNKNOWN, 5),
     ],
 )
 async def test_failures_of_a_transport_handed_in(
-    road: Road, raised: Exception, error: type[Exception], outcome: Outcome
+    road: Road, raised: Exception, error: type[errors.CallsheetError], outcome: Outcome, attempts: int
 ) -> None:
     """What a user's transport raises becomes callsheet's own error, with an outcome that claims no more than
-    is known."""
+    is known; a read is made again where that may help, within the limit of connections."""
+    methods: list[str] = []
 
     def fail(request: httpx.Request) -> httpx.Response:
+        methods.append(request.method)
         raise raised
 
-    async with road("https://tracker.example", transport=httpx.MockTransport(fail)) as http:
-        with pytest.raises(errors.TransportError) as caught:
+    async with road("https://tracker.example", transport=httpx.MockTransport(fail), connections=1) as http:
+        with pytest.raises(error) as caught:
             await http.send("POST", "/create")
-    assert (type(caught.value), caught.value.outcome) == (error, outcome)
-    assert caught.value.__cause__ is raised
+        assert (type(caught.value), caught.value.outcome) == (error, outcome)
+        assert caught.value.__cause__ is raised
+        with pytest.raises(error) as caught:
+            await http.send("GET", "/")
+    assert (caught.value.outcome, methods.count("GET")) == (Outcome.NOT_DONE, attempts)
 
 
 @pytest.mark.parametrize(

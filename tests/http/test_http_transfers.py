@@ -7,6 +7,7 @@ import random
 import threading
 import tracemalloc
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from typing import Any
 
 import anyio
@@ -14,7 +15,9 @@ import pytest
 
 from callsheet import _errors as errors
 from callsheet._errors import Outcome
+from callsheet._http._download import Download
 from callsheet._http._messages import Body
+from callsheet._http._resuming import Resuming
 from faultserver import FaultServer, Line, always, answer, chunked, in_turn, once
 from support.clocks import Clock
 from support.roads import Road, until
@@ -49,6 +52,21 @@ async def test_upload(road: Road, kind: str) -> None:
     assert (request.body == data, request.headers["content-length"]) == (True, str(len(data)))
     assert "transfer-encoding" not in request.headers
     assert told == [1 << 20, 2 << 20, len(data), *([len(data)] if kind == "stream" else [])]
+
+
+async def test_a_long_wait_is_not_waited_before_an_upload_is_repeated(road: Road) -> None:
+    """An upload refused before it was taken, with a wish to wait longer than a call may, ends at once."""
+
+    def refuse(line: Line) -> None:
+        line.head()
+        line.send(answer(429, b"", {"Retry-After": "99999", "Connection": "close"}))
+        line.until_closed()
+
+    with FaultServer(refuse) as server:
+        async with road(server.url) as http:
+            with pytest.raises(errors.RateLimited) as caught:
+                await http.send("PUT", "/file", body=body_of(DATA * 10), repeatable=True)
+    assert (caught.value.retry_after, server.connections) == (99999, 1)
 
 
 @pytest.mark.parametrize("length", [len(DATA) - 1, len(DATA) + 1, 0])
@@ -338,7 +356,18 @@ async def test_download_cut_in_its_body(road: Road, cut: int) -> None:
             errors.TransportError,
             "ends after 0 of 300000 bytes",
         ),
-        (b"HTTP/1.1 304 Not Modified\r\n\r\n", None, errors.ResponseError, "304 Not Modified"),
+        (
+            b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n",
+            None,
+            errors.ResponseError,
+            "304 Not Modified",
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(DATA),
+            None,
+            None,
+            "",
+        ),
         (
             answer(206, DATA[:99], {"Content-Range": f"bytes 0-299999/{len(DATA)}"}),
             None,
@@ -455,6 +484,49 @@ async def test_download_is_retried_until_it_begins(road: Road) -> None:
     with FaultServer(always(answer(404, b"no such file"))) as server:
         with pytest.raises(errors.NotFound, match="no such file"):
             await read(road, server)
+
+
+@pytest.mark.parametrize(
+    ("brought", "worth", "connections", "is_whole"),
+    [(50_000, 50_000, 6, True), (50_000, 50_001, 3, False), (0, 50_000, 1, False)],
+)
+async def test_a_broken_download_goes_on(
+    road: Road, monkeypatch: pytest.MonkeyPatch, brought: int, worth: int, connections: int, is_whole: bool
+) -> None:
+    """However often connections break that have brought much, a download goes on; of others only so many may
+    break in a row, and none that has brought nothing."""
+    monkeypatch.setattr("callsheet._http._resuming.WORTH", worth)
+
+    def cut(line: Line) -> None:
+        begin = int(line.request().headers.get("range", "bytes=0-")[len("bytes=") : -1])
+        part = {"Content-Range": f"bytes {begin}-{len(DATA) - 1}/{len(DATA)}"}
+        whole = answer(206 if begin else 200, DATA[begin:], part if begin else {})
+        line.send(whole[: len(whole) - len(DATA) + begin + brought])
+        line.acknowledged()
+        line.close()
+
+    async def begin(start: int) -> Download:
+        return await http.download("/file", start=start, size=len(DATA) - start).__aenter__()
+
+    got = b""
+    with FaultServer(cut) as server:
+        async with road(server.url) as http:
+            with nullcontext() if is_whole else pytest.raises(errors.TransportError, match="broke off"):
+                async with Resuming(begin, start=0, attempts=3, name="file", provider="test") as chunks:
+                    async for chunk in chunks:
+                        got += chunk
+    assert (server.connections, got == DATA[: connections * brought]) == (connections, True)
+
+
+async def test_an_answer_that_was_closed_is_not_whole(road: Road) -> None:
+    """Whoever reads on in a download when the client has been closed gets an error, not an early end."""
+    with FaultServer(always(chunked([DATA] * 9))) as server:
+        async with road(server.url) as http:
+            async with http.download("/file") as download:
+                await anext(download)
+                await http.aclose()
+                with pytest.raises(errors.TransportError, match="it was closed before its end"):
+                    await anext(download)
 
 
 async def test_download_left_early(road: Road) -> None:

@@ -24,7 +24,7 @@ FAILURES = (httpx.HTTPError, httpx.InvalidURL, OSError, Incomplete, Damaged, Too
 
 _BEFORE_SENDING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
-_HOPELESS = (httpx.ProxyError, httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL, Damaged)
+_HOPELESS = (httpx.ProxyError, httpx.LocalProtocolError, httpx.InvalidURL)
 
 
 def failure(exc: Exception, request: Request, trail: Trail, *, stall: float) -> CallsheetError:
@@ -41,7 +41,7 @@ def failure(exc: Exception, request: Request, trail: Trail, *, stall: float) -> 
         )
     if isinstance(exc, _BEFORE_SENDING):
         trail.began = False
-    trail.hopeless = certificate is not None or isinstance(exc, (*_HOPELESS, TooLarge))
+    trail.hopeless = certificate is not None or isinstance(exc, _HOPELESS)
     error = kind(clean(f"{request.method} {request.url.shown}: {why}"))
     if isinstance(error, InvalidResponse):
         error.status = trail.status
