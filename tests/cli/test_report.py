@@ -146,6 +146,19 @@ async def test_an_interrupt_after_the_end_lets_the_tracker_be_told(
     assert (left, *capfd.readouterr()) == ([work.result.code], "", "")
 
 
+async def test_a_third_interrupt_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C that comes for the third time, and still before the command has ended, leaves it."""
+    left: list[int] = []
+    monkeypatch.setattr(_work, "_leave", left.append)
+    work = Work(kill_after=5)
+    async with anyio.create_task_group() as tasks:
+        work.start(["sleep", "60"], tasks, None)
+        await work.relay(sent(signal.SIGINT, signal.SIGINT))
+        assert left == []
+        await work.relay(sent(signal.SIGINT))
+    assert (left, work.stopped) == ([128 + signal.SIGKILL], True)
+
+
 async def test_an_interrupt_ends_what_may_be_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C ends the attaching of files after the end of a command; the next one leaves."""
     left: list[int] = []

@@ -53,3 +53,5 @@ def test_only_the_last_lines_are_kept() -> None:
     tracemalloc.stop()
     assert peak < 1_000_000
     assert tail.text() == "\n".join(f"line {number}" for number in range(20_000 - LINES, 20_000))
+    feed(b"line 20000")
+    assert tail.text() == "\n".join(f"line {number}" for number in range(20_001 - LINES, 20_001))
