@@ -396,6 +396,7 @@ class Refused(Auth):
 
     async def refresh(self, answer: Answer) -> None:
         self.renewals += 1
+        assert self.renewals < 3  # it would go on for ever
 
 
 @pytest.mark.parametrize("case", ["signed", "unsigned", "elsewhere", "read once", "read again"])
