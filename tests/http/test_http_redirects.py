@@ -48,9 +48,10 @@ class Signature(Auth):
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_fetch_within_the_origin(road: Road, status: int) -> None:
-    """A GET follows a redirect within its origin, with its credentials, signed anew for the new path."""
+    """A GET follows a redirect within its origin, with its credentials, signed anew for the new path; the
+    redirect itself holds no connection."""
     with FaultServer(pointing(status, "fine")) as server:
-        async with road(server.url, headers=CREDENTIALS, auth=Signature()) as http:
+        async with road(server.url, headers=CREDENTIALS, auth=Signature(), connections=1, timeout=20) as http:
             got = await http.send("GET", "/old", headers={"X-Own": "1"})
     assert (got.body, got.url.path) == (b"fine", "/fine")
     wanted = {"authorization": "Basic canary-basic", "cookie": "session=canary-cookie", "x-own": "1"}
