@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -353,6 +354,41 @@ async def test_an_upload_that_was_cut_off(
 
 
 @pytest.mark.usefixtures("small_parts")
+async def test_the_progress_of_an_upload_that_goes_on(
+    client: Client[FtrackProvider], big: Path, state_folder: Path
+) -> None:
+    """What an earlier call has sent is told at the beginning, and counts to the end."""
+    await cut_off(client, big, after=BIG * 8 // 10)
+    (journal,) = state_folder.iterdir()
+    begun, *parts = map(json.loads, journal.read_text().splitlines())
+    there = sum(min(begun["part_size"], BIG - (one["part"] - 1) * begun["part_size"]) for one in parts)
+    told: list[int] = []
+
+    async def note(done: int) -> None:
+        told.append(done)
+
+    await client.provider.upload(File(big), location=None, key="k", progress=note)
+    assert (told[0], told[-1]) == (there, BIG)
+
+
+@pytest.mark.usefixtures("small_parts")
+async def test_a_journal_that_knows_too_few_links(
+    client: Client[FtrackProvider], sandbox: Sandbox, big: Path, state_folder: Path
+) -> None:
+    """An upload does not go on by what cannot be the whole file; it starts again."""
+    await cut_off(client, big, after=BIG * 8 // 10)
+    (journal,) = state_folder.iterdir()
+    begun, *rest = journal.read_text().splitlines()
+    session = json.loads(begun)
+    del session["urls"][-1]
+    journal.write_text("\n".join([json.dumps(session), *rest, ""]))
+    sandbox.forget_requests()
+    part = await client.components.upload(big)
+    assert len(sandbox.requests(method="PUT")) == 10
+    assert await bytes_of(client, part) == big.read_bytes()
+
+
+@pytest.mark.usefixtures("small_parts")
 async def test_a_file_that_changed_since(client: Client[FtrackProvider], sandbox: Sandbox, big: Path) -> None:
     """A file that was written to since its upload was cut off is another file, and starts again."""
     await cut_off(client, big, after=BIG * 8 // 10)
@@ -423,15 +459,35 @@ async def test_an_end_that_is_refused(
 ) -> None:
     """If the server will not finish what an earlier call began, the file starts again; what is new raises."""
     await cut_off(client, big, after=BIG * 8 // 10)
+    (journal,) = state_folder.iterdir()
+    missing = 10 - journal.read_text().count('"part":')
+    sandbox.forget_requests()
     refused = {"exception": "ValidationError", "content": "No such upload", "error_code": None}
     finish: dict[str, Any] = {"path": "/api", "contains": "complete_multipart_upload", "body": refused}
     sandbox.faults.add("answer", **finish, nth=1)
     part = await client.components.upload(big)
+    assert len(sandbox.requests(method="PUT")) == missing + 10
     assert await bytes_of(client, part) == big.read_bytes()
     sandbox.faults.clear()
     sandbox.faults.add("answer", **finish)
     with pytest.raises(ResponseError, match="No such upload"):
         await client.components.upload(big)
+
+
+@pytest.mark.usefixtures("small_parts")
+async def test_an_end_that_must_wait(client: Client[FtrackProvider], sandbox: Sandbox, big: Path) -> None:
+    """If the server is only not there just then, nothing is sent again: the next call ends the upload."""
+    http = client.provider._server.http
+    http.options = attrs.evolve(http.options, retry=QUICK)
+    await cut_off(client, big, after=BIG * 8 // 10)
+    sandbox.faults.add("status", path="/api", contains="complete_multipart_upload", status=503)
+    with pytest.raises(Unavailable):
+        await client.components.upload(big)
+    sandbox.faults.clear()
+    sandbox.forget_requests()
+    part = await client.components.upload(big)
+    assert sandbox.requests(method="PUT") == []
+    assert await bytes_of(client, part) == big.read_bytes()
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -481,6 +537,16 @@ async def test_a_source_that_changes(
         part = await client.components.upload(file, on_progress=meddle)
         assert part.checksum == md5(noise(size))
     assert len(await client.components.list().collect()) == (size != BIG)
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("size", [1000, BIG])
+async def test_a_source_that_is_longer_than_it_says(client: Client[FtrackProvider], size: int) -> None:
+    """Bytes beyond the size that was given are not left out in silence."""
+    file = File(stream(noise(size + 1)), name="a.mov", size=size)
+    with pytest.raises(IntegrityError, match=r"a\.mov"):
+        await client.components.upload(file)
+    assert await client.components.list().collect() == []
 
 
 async def test_bytes_that_are_damaged_on_the_way(client: Client[FtrackProvider], sandbox: Sandbox) -> None:
@@ -755,9 +821,25 @@ async def test_listing_components(client: Client[FtrackProvider]) -> None:
     unmanaged = (await client.locations.get("ftrack.unmanaged")).id
     assert await client.components.list(location=unmanaged).collect() == []
     assert await client.components.list(job, unmanaged).collect() == []
-    for listing in (client.components.list("nope"), client.components.list(location="nope")):
+    for listing in (
+        client.components.list("nope"),
+        client.components.list(location="nope"),
+        client.components.list(job, "nope"),
+    ):
         with pytest.raises(NotFound, match="nope"):
             await listing.collect()
+
+
+async def test_the_job_of_a_shared_component(client: Client[FtrackProvider], sandbox: Sandbox) -> None:
+    """Of the jobs that have it, the oldest is named, whatever their ids, and whoever had it first."""
+    keys = sorted(["one", "other"], key=client.provider._server.id_of, reverse=True)
+    older = await client.jobs.create("x", idempotency_key=keys[0])
+    sandbox.clock.advance(10)
+    younger = await client.jobs.create("x", idempotency_key=keys[1])
+    part = await client.components.upload(File(b"x", name="a"))
+    for job in (younger, older):
+        await client.jobs.attach(job, [part])
+    assert (await client.components.get(part.id)).job_id == older.id
 
 
 async def test_a_listing_whose_last_item_vanishes(client: Client[FtrackProvider]) -> None:

@@ -28,7 +28,9 @@ from callsheet import (
     NotFound,
     Timeout,
 )
+from callsheet._locks import lock
 from callsheet.providers.local import Garbage, LocalProvider, _blobs, _parts
+from callsheet.providers.local._components import NewFile, store
 from local.tools import Make, Upload, Worker, unseen
 
 MEGABYTE = 1 << 20
@@ -206,6 +208,55 @@ async def test_key_used_at_the_same_time_for_other_bytes_is_refused(provider: Lo
             tasks.start_soon(upload, content)
     assert [component.checksum for component in made.values()] == [f"sha256:{digest(key)}" for key in made]
     assert (len(made), refused) == (1, ["the idempotency key 'k' was used with another file"] * 2)
+
+
+async def test_key_whose_component_goes_while_it_is_stored_is_refused(
+    provider: LocalProvider, upload: Upload
+) -> None:
+    """What was made under a key, and deleted while the key was used again, is not made anew."""
+    new = NewFile("k", "the request", "a", 3, f"sha256:{digest(b'one')}")
+    made = await provider._store.write(store, new)
+    assert await provider._store.write(store, new) == made
+    await provider.delete_component(made.id)
+    with pytest.raises(Conflict, match=rf"'k' was used for component {made.id}, which has been deleted"):
+        await provider._store.write(store, new)
+
+
+async def test_bytes_and_names_are_on_disk_when_an_upload_returns(
+    provider: LocalProvider, upload: Upload, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The content is synced, and then each folder that got a new name, so that a crash loses neither."""
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    await upload(b"x")
+    (whole,) = files.glob("??/*")
+    assert synced == [path.stat().st_ino for path in (whole, files, whole.parent)]
+
+
+async def test_write_that_takes_only_some_bytes_is_gone_on_with(
+    provider: LocalProvider, upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A system may write less than it was given."""
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[: len(data) // 2 + 1]))
+    assert await content(provider, await upload(CONTENT)) == CONTENT
+
+
+async def test_bytes_of_another_length_are_mended_by_their_next_upload(
+    provider: LocalProvider, upload: Upload, files: Path
+) -> None:
+    """What stands under the name of a content without being it is replaced."""
+    component = await upload(CONTENT)
+    (whole,) = files.glob("??/*")
+    whole.write_bytes(b"cut off")
+    await upload(CONTENT)
+    assert await content(provider, component) == CONTENT
 
 
 async def test_upload_holds_two_chunks_at_most(provider: LocalProvider, tmp_path: Path) -> None:
@@ -416,6 +467,7 @@ async def test_frame_sequence_is_one_component_with_its_frames(
     assert await provider.members(members[0]) is None
     with pytest.raises(Conflict, match="is a frame; delete its sequence"):
         await provider.delete_component(members[1].id)
+    assert await provider.members(sequence) == members
     for call in (content(provider, sequence), provider.component_url(sequence, expires=60)):
         with pytest.raises(InvalidRequest, match=r"'beauty\.%04d\.exr' is a frame sequence"):
             await call
@@ -423,6 +475,49 @@ async def test_frame_sequence_is_one_component_with_its_frames(
     for component in (sequence, *members):
         with pytest.raises(NotFound, match=component.id):
             await provider.get_component(component.id)
+
+
+async def test_frame_that_a_job_has_stays_with_its_sequence(
+    provider: LocalProvider, make: Make, frames: FrameSequence
+) -> None:
+    """A job that goes takes along what only it had, but no frame out of a sequence."""
+    job = await make()
+    sequence = await provider.upload(frames, location=None, key="k", progress=unseen)
+    members = await provider.members(sequence)
+    assert members is not None
+    await provider.link(job.id, [members[1]])
+    await provider.delete_job(job.id)
+    assert await provider.members(sequence) == members
+
+
+async def test_key_used_at_the_same_time_for_other_frames_is_refused(
+    provider: LocalProvider, tmp_path: Path
+) -> None:
+    """Of sequences of one name and size only one is stored under a key, whole and with its own frames."""
+    made: list[bytes] = []
+    refused: list[str] = []
+
+    async def upload(content: bytes) -> None:
+        folder = tmp_path / content.decode()
+        folder.mkdir()
+        (folder / "beauty.1.exr").write_bytes(content)
+        try:
+            sequence = await provider.upload(
+                FrameSequence(folder / "beauty.%d.exr", 1, 1), location=None, key="k", progress=unseen
+            )
+        except Conflict as exc:
+            refused.append(str(exc))
+        else:
+            members = await provider.members(sequence)
+            assert members is not None
+            assert [member.checksum for member in members] == [f"sha256:{digest(content)}"]
+            made.append(content)
+
+    async with anyio.create_task_group() as tasks:
+        for content in (b"one", b"two", b"six"):
+            tasks.start_soon(upload, content)
+    assert len(made) == 1
+    assert len(refused) == 2
 
 
 async def test_key_of_a_frame_sequence_is_bound_to_its_frames(
@@ -568,6 +663,23 @@ async def test_garbage_is_not_collected_while_another_process_uploads(
     assert await anyio.to_thread.run_sync(uploader.wait) == 0
     assert await provider.collect_garbage() == []
     assert [*stored(files).values()] == [b"first half, second half"]
+
+
+async def test_garbage_is_looked_for_once_uploads_are_kept_out(
+    provider: LocalProvider, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an upload stored after the look would else be taken for garbage."""
+    read = provider._store.read
+    kept_out: list[bool] = []
+
+    async def look(*arguments: Any) -> Any:
+        with (files / "lock").open("rb") as file:
+            kept_out.append(not lock(file.fileno(), shared=True, wait=False))
+        return await read(*arguments)
+
+    monkeypatch.setattr(provider._store, "read", look)
+    assert await provider.collect_garbage() == []
+    assert kept_out == [True]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from callsheet import ConfigError, NewJob
-from callsheet.providers.local import LocalProvider, _directory
+from callsheet.providers.local import LocalProvider, _database, _directory
 from callsheet.providers.local._directory import check_file_system
 from local.tools import Worker
 
@@ -220,6 +220,20 @@ async def test_tracker_is_not_made_on_a_network_file_system(
     with pytest.raises(ConfigError, match="network file system"):
         await LocalProvider(directory).open()
     assert not directory.exists()
+
+
+async def test_file_system_that_keeps_no_log_is_refused(
+    anyio_backend: str, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where SQLite falls back to another journal, many processes could not share the tracker."""
+
+    def without_log(path: Path, busy: float) -> sqlite3.Connection:
+        # One in memory keeps no log either, and says so in the same way.
+        return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+
+    monkeypatch.setattr(_database, "_connection", without_log)
+    with pytest.raises(ConfigError, match=rf"{directory}.*SQLite cannot keep a log on this file system"):
+        await LocalProvider(directory).open()
 
 
 async def test_system_without_mount_table_is_taken_at_its_word(
