@@ -176,6 +176,21 @@ async def test_the_files_of_a_job(client: Vidispine, sandbox: Sandbox) -> None:
     assert await client.components.list(job, "VX-2").collect() == []
 
 
+async def test_files_of_a_job_that_go_while_they_are_listed(client: Vidispine, sandbox: Sandbox) -> None:
+    """Where the file goes that was listed last, those behind it are listed all the same."""
+    job = await imported(client, sandbox)
+    for name in ("a.mov", "b.mov"):
+        shape = await client.provider.import_shape(job, File(name.encode(), name=name), tag="lowres")
+        sandbox.clock.advance(3600)
+    parts = await client.components.list(shape).collect()
+    assert [part.role for part in parts] == ["input", "output", "output"]
+    seen = []
+    async for part in client.components.list(shape, page_size=1):
+        seen.append(part.id)
+        await gone(sandbox, client, part)
+    assert seen == [part.id for part in parts]
+
+
 async def test_the_files_of_nothing(client: Vidispine, sandbox: Sandbox) -> None:
     """A job without files has none, also when its item is gone; one that is not there is not found."""
     job = await imported(client, sandbox)

@@ -88,7 +88,7 @@ class ComponentCalls(Provider):
             for id_, row in rows.items()
             if row and wire.is_whole(row) and location_id in (None, row.get("storage"))
         ]
-        return sorted(found, key=lambda one: (one.role != "input", wire.number_of(one.id), one.id))
+        return sorted(found, key=lambda one: _place(one.role, one.id))
 
     async def _of_item(self, item: str | None) -> list[Mapping[str, Any]]:
         if item is None:
@@ -205,10 +205,16 @@ def _named(row: Row, what: str) -> Row:
     return row
 
 
+def _place(role: str | None, file_id: str) -> tuple[bool, float, str]:
+    """Return a place among a job's files: its inputs come first, then the others."""
+    return role != "input", wire.number_of(file_id), file_id
+
+
 def _slice_of(found: Sequence[Component], after: Position | None, size: int) -> Slice[Component]:
-    """Return one page of what has been read whole."""
-    start = 0
+    """Return one page of what has been read whole: behind a file, or behind where it was if it is gone."""
     if after is not None:
-        start = next((index + 1 for index, one in enumerate(found) if one.id == after.ids[-1]), len(found))
-    page = found[start : start + size]
-    return Slice(page, Position("", (page[-1].id,)) if start + size < len(found) else None)
+        last = after.ids[-1]
+        place = next((_place(one.role, last) for one in found if one.id == last), _place(after.key, last))
+        found = [one for one in found if _place(one.role, one.id) > place]
+    page = found[:size]
+    return Slice(page, Position(str(page[-1].role), (page[-1].id,)) if size < len(found) else None)
