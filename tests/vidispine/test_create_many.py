@@ -9,6 +9,7 @@ import pytest
 from callsheet import BulkError, Client, Denied, Job, JobState, NewJob, Outcome, TransportError, Unavailable
 from callsheet.providers.vidispine import VidispineProvider
 from callsheet.providers.vidispine._jobs import _outcome
+from callsheet.sandbox import Sandbox
 
 
 async def test_a_file_that_is_missing_fails_alone(client: Client[VidispineProvider], tmp_path: Path) -> None:
@@ -23,6 +24,17 @@ async def test_a_file_that_is_missing_fails_alone(client: Client[VidispineProvid
     assert {index: type(why) for index, why in error.failed.items()} == {1: FileNotFoundError}
     assert error.outcome is Outcome.DONE
     assert await client.jobs.count() == 2
+
+
+async def test_each_that_fails_tells_its_key(client: Client[VidispineProvider], sandbox: Sandbox) -> None:
+    """Of many that fail before they are made, each error has the key of its own job."""
+    sandbox.faults.add("status", path="/API/job*", method="GET", status=403)
+    with pytest.raises(BulkError) as caught:
+        await client.jobs.create_many(
+            NewJob(name=key, type="STUDIO_RENDER", idempotency_key=key) for key in "ab"
+        )
+    told = [(type(why), getattr(why, "idempotency_key", None)) for why in caught.value.failed.values()]
+    assert told == [(Denied, "a"), (Denied, "b")]
 
 
 async def test_files_that_are_all_missing_make_nothing(

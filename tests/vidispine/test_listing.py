@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from callsheet import Client, InvalidRequest, InvalidResponse, JobState, ResponseError, Unsupported
-from callsheet.providers.vidispine import VidispineProvider
+from callsheet.providers.vidispine import VidispineProvider, _numbered
 from callsheet.sandbox import Sandbox
 from support import scale
 from support.tables import raises_for
@@ -223,6 +224,24 @@ async def test_bounds_between_milliseconds(client: Vidispine, sandbox: Sandbox) 
     for bounds, number in cases:
         assert await client.jobs.count(**bounds) == number, bounds
         assert len(await client.jobs.list(**bounds).collect()) == number, bounds
+
+
+async def test_numbers_that_are_remembered(client: Vidispine, sandbox: Sandbox) -> None:
+    """A listing by number knows only so many jobs again, the last ones, however long it is."""
+    made = make(sandbox, 8)
+    with mock.patch.object(_numbered, "MOST", 4):
+        seen = []
+        async for job in client.provider.jobs(sort="jobId asc", page_size=2):
+            seen.append(job.id)
+            if len(seen) == 6:
+                sandbox.act("vidispine", "jobs", ids=made, vanish=True)
+                sandbox.faults.add("answer", path="/API/job*", times=1, body=answer_of(made[0], made[5]))
+    assert seen == [*made[:6], made[0]]
+
+
+def answer_of(*ids: str) -> dict[str, Any]:
+    """Return a listing of jobs."""
+    return {"hits": 8, "job": [{"jobId": id_, "status": "READY"} for id_ in ids]}
 
 
 async def test_listings_by_number(client: Vidispine, sandbox: Sandbox) -> None:

@@ -153,6 +153,22 @@ async def test_ends_between_two_looks(client: Vidispine, sandbox: Sandbox) -> No
     assert old[1] in fourth.jobs
 
 
+async def test_what_has_ended_is_not_asked_for_again(client: Vidispine, sandbox: Sandbox) -> None:
+    """A job whose end a filter has seen costs no requests from then on."""
+    one, other = make(sandbox, 2, status="STARTED")
+    filters, mark = [JobFilter(types=frozenset({"STUDIO_RENDER"}))], None
+    for id_ in (one, other):
+        mark = (await client.provider.sweep(frozenset(), filters, mark)).mark
+        sandbox.clock.advance(3600)
+        act(sandbox, id_, status="FINISHED")
+        make(sandbox, 1, status="FINISHED")
+    found = await client.provider.sweep(frozenset(), filters, mark)
+    assert other in found.jobs
+    asked(sandbox)
+    await client.provider.sweep(frozenset(), filters, found.mark)
+    assert asked(sandbox)[1] == 0
+
+
 async def test_the_end_of_what_no_listing_had(client: Vidispine, sandbox: Sandbox) -> None:
     """A watch sees the end of a job that was in a state nobody knows, or had no item yet, when it began."""
     strange, bare, other = make(sandbox, 3)

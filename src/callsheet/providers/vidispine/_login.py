@@ -5,8 +5,6 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 
-import anyio
-
 from callsheet._errors import ConfigError
 from callsheet._http._messages import Answer, Auth, Request
 from callsheet._redaction import Secret
@@ -77,17 +75,15 @@ class Renewable(Auth):
         self.name = name
         self._fetch = fetch
         self._login: Token | None = None
-        self._lock = anyio.Lock()
 
     def forget(self) -> None:
-        """Begin anew, in another event loop perhaps."""
-        self._login, self._lock = None, anyio.Lock()
+        """Begin anew."""
+        self._login = None
 
     async def sign(self, request: Request) -> None:
-        """Add the token, and get the first one."""
-        async with self._lock:
-            if self._login is None:
-                self._login = await self._fresh()
+        """Add the token, and get the first one: the request by which the server is opened goes alone."""
+        if self._login is None:
+            self._login = await self._fresh()
         await self._login.sign(request)
 
     def refused(self, answer: Answer) -> bool:
