@@ -13,11 +13,12 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx
 import pytest
 
-from callsheet.sandbox import Connections, Sandbox
+from callsheet.sandbox import Connections, Sandbox, _frame
 from support.ftrackcalls import Studio, create
 
 CREATE = [create("Job", id="j-1")]
@@ -220,6 +221,8 @@ def test_rules_pick_their_requests(studio: Studio, callsheet_sandbox: Sandbox) -
     assert faults.struck() == 6
     faults.clear()
     assert status("GET", "/component/get") == 401
+    faults.add("status", status=506, path="/nope", nth=[2, 3], times=1)
+    assert [status("GET", "/nope") for _ in range(3)] == [404, 506, 404]
 
 
 def test_chances_are_repeatable(studio: Studio, callsheet_sandbox: Sandbox) -> None:
@@ -228,6 +231,20 @@ def test_chances_are_repeatable(studio: Studio, callsheet_sandbox: Sandbox) -> N
 
     def struck() -> list[bool]:
         assert studio.http.put("/_sandbox/faults", json=rules).status_code == 200
+        return [studio.post().status_code == 503 for _ in range(40)]
+
+    first = struck()
+    assert struck() == first
+    assert 8 <= sum(first) <= 32
+
+
+@pytest.mark.callsheet_sandbox(seed=7)
+def test_chances_of_a_sandbox_are_repeatable(studio: Studio, callsheet_sandbox: Sandbox) -> None:
+    """A sandbox's own seed begins the same row of chances again with each new set of faults."""
+
+    def struck() -> list[bool]:
+        callsheet_sandbox.faults.clear()
+        callsheet_sandbox.faults.add("status", path="/api", probability=0.5)
         return [studio.post().status_code == 503 for _ in range(40)]
 
     first = struck()
@@ -355,6 +372,7 @@ def test_requests_are_remembered(studio: Studio, callsheet_sandbox: Sandbox) -> 
     """Every request is in the log with its head, body and answer; those that steer are not."""
     studio.post(*INFORMATION)
     studio.http.get("/component/get?id=c-1")
+    studio.http.get("/_sandbox")
     first, second = callsheet_sandbox.requests()
     assert (first.method, first.target, first.path, first.status) == ("POST", "/api", "/api", 200)
     assert (json.loads(first.body), first.size) == (INFORMATION, len(first.body))
@@ -377,6 +395,18 @@ def test_connections_are_counted(studio: Studio, callsheet_sandbox: Sandbox) -> 
     told = callsheet_sandbox.connections()
     assert (told.opened, told.most) == (2, 2)
     assert [request.connection for request in callsheet_sandbox.requests()] == [1, 1, 1, 2]
+    callsheet_sandbox.forget_requests()
+    assert callsheet_sandbox.connections() == Connections(opened=1, open=1, most=1)
+
+
+def test_the_last_requests_are_kept() -> None:
+    """So many requests are remembered, the last ones, and all of them are counted."""
+    with mock.patch.object(_frame, "KEPT_REQUESTS", 3), Sandbox() as sandbox:
+        with httpx.Client(base_url=sandbox.url, verify=False, timeout=60) as http:
+            for number in range(5):
+                http.get(f"/{number}")
+            told = http.get("/_sandbox/requests").json()
+    assert (told["count"], [record["target"] for record in told["requests"]]) == (5, ["/2", "/3", "/4"])
 
 
 def test_big_bodies_are_kept_in_part(studio: Studio, callsheet_sandbox: Sandbox) -> None:

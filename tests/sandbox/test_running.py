@@ -14,11 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx
 import pytest
 
 from callsheet.sandbox import Sandbox, Settings
+from callsheet.sandbox._beside import url_of
+from callsheet.sandbox._sandbox import _Process
 from callsheet.sandbox._server import listen, serve
 
 PYTHON = [sys.executable, "-W", "error", "-m"]
@@ -142,6 +145,22 @@ def test_ipv6_is_an_address_too() -> None:
     with Sandbox(host="::1") as sandbox:
         assert sandbox.url.startswith("http://[::1]:")
         assert sandbox.faults.struck() == 0
+
+
+@pytest.mark.parametrize(
+    ("bound", "url"),
+    [("0.0.0.0", "http://127.0.0.1:8300"), ("::", "http://[::1]:8300")],
+)
+def test_an_address_of_all_is_told_as_this_machines(bound: str, url: str) -> None:
+    """Where it listens on all addresses, the URL is one that leads there from this machine."""
+    assert url_of(mock.Mock(getsockname=lambda: (bound, 8300))) == url
+
+
+def test_settings_of_a_process() -> None:
+    """A process is told all settings, also those that are 0; no seed is none."""
+    told = ["--host=127.0.0.1", "--port=0", "--jobs=0", "--latency=0.0"]
+    assert _Process(Settings(seed=0))._command[3:] == [*told, "--seed=0"]
+    assert _Process(Settings())._command[3:] == told
 
 
 def test_settings_have_no_other_names() -> None:
