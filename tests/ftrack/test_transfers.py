@@ -475,14 +475,20 @@ async def test_an_end_that_is_refused(
 
 
 @pytest.mark.usefixtures("small_parts")
-async def test_an_end_that_must_wait(client: Client[FtrackProvider], sandbox: Sandbox, big: Path) -> None:
+async def test_an_end_that_must_wait(
+    client: Client[FtrackProvider], sandbox: Sandbox, big: Path, state_folder: Path
+) -> None:
     """If the server is only not there just then, nothing is sent again: the next call ends the upload."""
     http = client.provider._server.http
     http.options = attrs.evolve(http.options, retry=QUICK)
     await cut_off(client, big, after=BIG * 8 // 10)
+    (journal,) = state_folder.iterdir()
+    missing = 10 - journal.read_text().count('"part":')
+    sandbox.forget_requests()
     sandbox.faults.add("status", path="/api", contains="complete_multipart_upload", status=503)
     with pytest.raises(Unavailable):
         await client.components.upload(big)
+    assert len(sandbox.requests(method="PUT")) == missing
     sandbox.faults.clear()
     sandbox.forget_requests()
     part = await client.components.upload(big)
