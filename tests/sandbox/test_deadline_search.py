@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -76,7 +77,7 @@ def test_filters_by_time(callsheet_sandbox: Sandbox, still_farm: Farm, three_job
     """Every comparison holds to the millisecond, whatever precision and zone the question has."""
     middle = three_jobs[1]["createdAt"]
     finer = middle.replace("Z", "001Z")
-    elsewhere = f"{int(middle[11:13]) + 1:02}".join((middle[:11], middle[13:-1])) + "+01:00"
+    elsewhere = datetime.fromisoformat(middle).astimezone(timezone(timedelta(hours=1))).isoformat()
     for value in (middle, elsewhere):
         assert search(still_farm, moment("GREATER_THAN_EQUAL_TO", value)) == ["Birch", "Ash tree"]
     assert search(still_farm, moment("GREATER_THAN_EQUAL_TO", finer)) == ["Ash tree"]
