@@ -98,6 +98,7 @@ class LoopWatch(trio.abc.Instrument):
         seconds = self._now() - self._began
         # Nothing is stepping in the step of trio that adds the instrument.
         if self._stepping is not None and seconds > self.limit:
+            time.sleep(TICK)  # what was stolen is counted at the next tick
             seconds -= _stolen() - self._stolen
         if self._stepping is not None and seconds > self.limit:
             self.slow.append(SlowStep(_name(self._stepping, self._from), seconds))
