@@ -45,7 +45,7 @@ async def test_only_one_thread_draws() -> None:
             drawn = len(paper.getvalue())
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(bars.move)
-                await until(lambda drawn=drawn: len(paper.getvalue()) > drawn)  # type: ignore[misc]  # bound
+                await until(lambda drawn=drawn: len(paper.getvalue()) > drawn)  # type: ignore[misc]  # mypy cannot infer it
                 tasks.cancel_scope.cancel()
         for seen, problem in ((one, "no licence"), (two, None)):
             ended = job(

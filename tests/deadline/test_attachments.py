@@ -41,6 +41,7 @@ from callsheet.providers.deadline.details import FileSystemLocation, StorageProf
 from faultserver import FaultServer, Line, Request
 from support import scale
 from support.queues import PROFILES, uploads
+from support.roads import until
 from support.s3store import Store, error, lose_answer, slow_down
 
 MANIFESTS = "root/Manifests/"
@@ -462,8 +463,7 @@ async def test_what_was_sent_before_the_end(
     files = [shot / "a.ma", shot / "tex/b.tx"]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(partial(queue.prepare, files, key="k-1"))
-        while len(store.calls) < 2:  # noqa: ASYNC110 - the store lives in other threads
-            await anyio.sleep(0.001)
+        await until(lambda: len(store.calls) >= 2)
         tasks.cancel_scope.cancel()
     assert data_of(store) == {data_key(b"scene"): b"scene"}
     store.calls.clear()
@@ -545,12 +545,10 @@ async def test_who_waits_for_another_sends_itself_in_the_end(
     store.strike("PUT", hold)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(first)
-        while not held.is_set():  # noqa: ASYNC110 - another thread sets it
-            await anyio.sleep(0.001)
+        await until(held.is_set)
         tasks.start_soon(make, "k-2")
         (flight,) = queue._flights.values()
-        while not flight.over.statistics().tasks_waiting:  # noqa: ASYNC110 - it is looked at from outside
-            await anyio.sleep(0.001)
+        await until(lambda: bool(flight.over.statistics().tasks_waiting))
         if end == "cancelled":
             scope.cancel()
             await flight.over.wait()
@@ -576,12 +574,10 @@ async def test_who_waits_for_another_sends_nothing(queue: Uploads, store: Store,
     store.strike("PUT", hold)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(make, "k-1")
-        while not held.is_set():  # noqa: ASYNC110 - another thread sets it
-            await anyio.sleep(0.001)
+        await until(held.is_set)
         tasks.start_soon(make, "k-2")
         (flight,) = queue._flights.values()
-        while not flight.over.statistics().tasks_waiting:  # noqa: ASYNC110 - it is looked at from outside
-            await anyio.sleep(0.001)
+        await until(lambda: bool(flight.over.statistics().tasks_waiting))
         go.set()
     assert sorted(made) == ["k-1", "k-2"]
     assert [kind for kind, key in store.calls if key == data_key(b"scene")] == ["PUT"]
@@ -609,9 +605,8 @@ async def test_a_large_file_goes_on(queue: Uploads, store: Store, large: Path, s
     store.strike("PART", meddling(lambda: None), *[lambda line, store, request: line.until_closed()] * 5)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(partial(queue.prepare, [large], key="k-1"))
-        # The store lives in threads that could set no event of the loop's.
-        while [kind for kind, _ in store.calls].count("PART") < 6 or not store.uploads["upload-0"].parts:  # noqa: ASYNC110
-            await anyio.sleep(0.001)
+        await until(lambda: [kind for kind, _ in store.calls].count("PART") >= 6)
+        await until(lambda: bool(store.uploads["upload-0"].parts))
         tasks.cancel_scope.cancel()
     assert len(store.uploads["upload-0"].parts) == 1
     store.calls.clear()

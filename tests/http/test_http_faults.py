@@ -322,7 +322,7 @@ async def test_slow_answer_ends_at_the_deadline(road: Road, clock: Clock, part: 
         async with road(server.url) as http, anyio.create_task_group() as tasks:
             tasks.start_soon(call)
             for count in (1, 5):  # that long between two bytes would be too long, too
-                await until(lambda count=count: len(arrived) >= count)  # type: ignore[misc]  # bound
+                await until(lambda count=count: len(arrived) >= count)  # type: ignore[misc]  # mypy cannot infer it
                 assert timeouts == []
                 await clock.skip_waiting(3)
     expected = Outcome.UNKNOWN if part == "head" else Outcome.DONE

@@ -67,7 +67,7 @@ async def test_aclose_with_work_in_flight(road: Road) -> None:
             await reading.wait()
             for number, path in enumerate(("/retry", "/hang", "/hang"), 2):
                 tasks.start_soon(call, path)
-                await until(lambda number=number: len(server.requests) >= number)  # type: ignore[misc]  # bound
+                await until(lambda number=number: len(server.requests) >= number)  # type: ignore[misc]  # mypy cannot infer it
             tasks.start_soon(call, "/waits-for-a-slot")
             await anyio.wait_all_tasks_blocked()
             await http.aclose()

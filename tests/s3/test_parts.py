@@ -15,6 +15,7 @@ from callsheet._s3 import Bucket, upload
 from callsheet._s3._parts import MAX_PARTS, MIB, part_size_for
 from callsheet._threads import Threads
 from faultserver import Line, Request
+from support.roads import until
 from support.s3store import Store, error, lose_answer, slow_down
 
 PART = 1000
@@ -82,9 +83,7 @@ async def test_an_upload_goes_on(bucket: Bucket, store: Store, file: File, state
     store.strike("PART", *[_stored] * 5, *[_unanswered] * 6)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(send, bucket, file)
-        # The store lives in threads that could set no event of the loop's.
-        while len(store.calls) < 12 or len(store.uploads["upload-0"].parts) < 5:  # noqa: ASYNC110
-            await anyio.sleep(0.001)
+        await until(lambda: len(store.calls) >= 12 and len(store.uploads["upload-0"].parts) >= 5)
         tasks.cancel_scope.cancel()
     assert len(list(state_folder.iterdir())) == 1
     stored = list(store.uploads["upload-0"].parts.values())
